@@ -84,17 +84,15 @@ def annotate(dataset: str, root: Path, out: Path, draw: bool = False) -> None:
 
     Args:
         dataset: Name of an adapter, like ``holoassist``.
-        root: Folder with the dataset's files, in their published layout; ``bundled`` takes the
-            few videos that come with the package.
+        root: Folder with the dataset's files, in their published layout, or the tree of datasets
+            it stands in; ``bundled`` takes the few videos that come with the package.
         out: The data folder; the dataset's videos belong below it.
         draw: Draw the videos from the annotations, where the dataset's own are not at hand.
     """
-    from prospect.annotations import ADAPTERS, bundled_root
+    from prospect.annotations import read_dataset
     from prospect.toy.world import draw_world
 
-    if dataset not in ADAPTERS:
-        raise ConfigError(f"no adapter for {dataset!r}; there are {', '.join(ADAPTERS)}")
-    adapted = ADAPTERS[dataset](bundled_root(dataset) if str(root) == "bundled" else root)
+    adapted = read_dataset(dataset, root)
     write_records(out / ANNOTATIONS, adapted.annotations)
     write_account(out / ANNOTATIONS, adapted.account, adapted.listed)
     say(f"{out / ANNOTATIONS}: {adapted.account}; rows: {adapted.rows}")

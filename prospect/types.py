@@ -14,6 +14,9 @@ Move = Literal["start", "complete", "reopen"]
 Role = Literal["system", "user", "assistant"]
 UserType = Literal["no_talk", "talk_some", "talk_more", "human"]
 Split = Literal["train", "val", "test"]
+ClipKind = Literal["dialogue", "state", "summary", "narration", "caption"]
+"""What a clip teaches: the whole dialogue, transitions alone, a summary of the progress alone,
+ProAssist's action narration, captions of images or short videos."""
 State = Mapping[str, Status]
 """step_id -> status, over all steps of the task, in the task's order."""
 
@@ -75,6 +78,7 @@ class Action:
             stops and does nothing).
         step_id: The step it belongs to; None if it belongs to no step.
         mistake: What is wrong with it, in words; None if it is right.
+        corrects: The earlier action that this one puts right, in words; None if it corrects none.
     """
 
     start_s: float
@@ -85,6 +89,7 @@ class Action:
     verb: str | None = None
     noun: str | None = None
     mistake: str | None = None
+    corrects: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ class Annotation:
     """What a dataset says of one video.
 
     Attributes:
+        task: Its steps are those the dataset names; none where it names none.
         task_type: The dataset's name of the kind of task; tells seen tasks from unseen ones.
         actions: Sorted by (start_s, end_s).
         conversation: The dataset's own dialogue, sorted by time; empty where it has none.
@@ -118,7 +124,9 @@ class Dialogue:
     Attributes:
         dialogue_id: Unique in a file: ``<video_id>/<user_type>-<n>``.
         writer: Who wrote it: ``human``, ``scripted``, or the model and prompt version.
+        task: What the writer knows of the task; a model's may differ from the annotation's.
         turns: User and assistant turns sorted by time.
+        quality: ProAssist's automatic score, at most 10; None if not computed.
     """
 
     dialogue_id: str
@@ -133,6 +141,7 @@ class Dialogue:
     turns: tuple[Turn, ...]
     video_file: str | None = None
     start_s: float = 0.0
+    quality: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +187,11 @@ class Clip:
         knowledge: Whether the prompt lists the steps; without them no state is tracked.
         state_known: False for data without transitions, like ProAssist's: neither the prompt nor
             the labels say anything of the state.
+        kind: What the clip teaches; the prompt says it.
+        progress: A summary in words that stands in the prompt in place of state and recent turns,
+            ProAssist's way; None for ours.
+        summary: What the model answers when asked for the progress after the last frame; None if
+            it is not asked.
     """
 
     clip_id: str
@@ -200,6 +214,9 @@ class Clip:
     store_start: int = 0
     knowledge: bool = True
     state_known: bool = True
+    kind: ClipKind = "dialogue"
+    progress: str | None = None
+    summary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ def project() -> list[Requirement]:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = content["project"]["optional-dependencies"]
     names = [*content["build-system"]["requires"], *content["project"]["dependencies"]]
-    return [Requirement(text) for text in [*names, *extras["eval"], *extras["dev"]]]
+    for extra in ("eval", "llm", "serve", "dev"):
+        names += extras[extra]
+    return [Requirement(text) for text in names]
 
 
 def requirements(name: str, extras: frozenset[str], python: str) -> Iterator[Requirement]:

@@ -5,29 +5,42 @@ In: a folder in a dataset's published layout. Out: `Adapted`.
     prospect annotate --dataset holoassist --root FOLDER --out runs/x
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from prospect.annotations import holoassist
-from prospect.annotations.adapted import Adapted
-from prospect.errors import MissingError
+from prospect.annotations.adapted import Adapted, Source
+from prospect.errors import ConfigError, MissingError
 
-__all__ = ["ADAPTERS", "Adapted", "Adapter", "bundled_root"]
+__all__ = ["SOURCES", "Adapted", "Source", "read_dataset"]
 
-Adapter = Callable[[Path], Adapted]
-"""Folder in the published layout -> annotations with an account."""
-
-ADAPTERS: dict[str, Adapter] = {"holoassist": holoassist.read}
+SOURCES: dict[str, Source] = {"holoassist": holoassist.SOURCE}
+BUNDLED = Path(__file__).parent / "bundled"
 
 
-def bundled_root(dataset: str) -> Path:
-    """The folder of a dataset's videos that come with the package, in the published layout.
+def read_dataset(dataset: str, root: Path) -> Adapted:
+    """The annotations of one dataset.
+
+    Args:
+        dataset: A name in `SOURCES`.
+        root: The dataset's folder, or the tree of datasets it stands in under its usual name;
+            ``bundled`` takes the few videos that come with the package.
 
     Raises:
-        MissingError: none of this dataset are bundled.
+        ConfigError: an unknown dataset.
+        MissingError: no such folder, or none of this dataset's videos are bundled.
+        DataError: what the adapter can't read; names file, row and field.
     """
-    folder = Path(__file__).parent / "bundled"
-    if not (folder / dataset).is_dir():
-        names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
-        raise MissingError(f"no videos of {dataset!r} are bundled, only of {names}; give --root")
-    return folder / dataset
+    if dataset not in SOURCES:
+        raise ConfigError(f"no adapter for {dataset!r}; there are {', '.join(SOURCES)}")
+    source = SOURCES[dataset]
+    if str(root) == "bundled":
+        names = ", ".join(sorted(path.name for path in BUNDLED.iterdir() if path.is_dir()))
+        root = BUNDLED / source.folder
+        if not root.is_dir():
+            raise MissingError(
+                f"no videos of {dataset!r} are bundled, only of {names}; give --root"
+            )
+    if not root.is_dir():
+        raise MissingError(f"no folder {root} with annotations of {dataset!r}; check --root")
+    below = root / source.folder
+    return source.read(below if below.is_dir() else root)

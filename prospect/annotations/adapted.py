@@ -1,6 +1,8 @@
 """What every dataset adapter hands over: annotations, and an account of the raw rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prospect.files import Account
 from prospect.types import Annotation
@@ -21,6 +23,21 @@ class Adapted:
     account: Account
     rows: Account
     listed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset that can be read.
+
+    Attributes:
+        read: Folder in the published layout -> annotations with an account.
+        folder: The name that folder has in a tree of datasets.
+        licence: Of the annotations.
+    """
+
+    read: Callable[[Path], Adapted]
+    folder: str
+    licence: str
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prospect.annotations.adapted import Adapted, Log
+from prospect.annotations.adapted import Adapted, Log, Source
 from prospect.errors import DataError
 from prospect.files import Account, read_json, read_text
 from prospect.types import Action, Annotation, Role, Split, Step, Task, Turn
@@ -302,3 +302,6 @@ def _seconds(record: Any, field: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise DataError(f"{where}: field {field!r} is {value!r}, expected seconds")
     return float(value)
+
+
+SOURCE = Source(read, "holoassist", "CDLA-Permissive-2.0")

@@ -6,8 +6,8 @@ from prospect.errors import ConfigError
 from prospect.types import Annotation, Dialogue, UserType
 
 
-def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | None:
-    """The annotation's own conversation with progress summaries; None where nobody assists.
+def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | str:
+    """The annotation's own conversation with progress summaries, or why there is none.
 
     ``seed`` only numbers the dialogue.
 
@@ -18,5 +18,5 @@ def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | 
         raise ConfigError(f"people's own dialogues have user type 'human', not {user_type!r}")
     turns = annotation.conversation
     if not any(turn.role == "assistant" for turn in turns):
-        return None
+        return "nothing said by an assistant"
     return as_dialogue(annotation, label(annotation), turns, user_type, "human", seed)

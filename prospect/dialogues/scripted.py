@@ -55,8 +55,8 @@ class _Moment:
     about: str = ""
 
 
-def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | None:
-    """The scripted dialogue of one video; None where the assistant finds nothing to say.
+def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | str:
+    """The scripted dialogue of one video, or why there is none.
 
     Turn times are rounded to 0.1 s, as ProAssist's are, but for feedback and acknowledgements:
     those have the time of their transition, so that both are decided on one frame. An answer
@@ -73,11 +73,13 @@ def write(annotation: Annotation, user_type: UserType, seed: int) -> Dialogue | 
         raise ConfigError(
             f"no scripted user {user_type!r}; there are {', '.join(QUESTION_EVERY_S)}"
         )
+    if not annotation.task.steps:
+        return "no steps"
     rng = random.Random(int(text_hash(f"{annotation.video_id}/{user_type}/{seed}"), 16))
     track = label(annotation)
     turns = _opening(annotation, track, rng)
     if not turns:
-        return None
+        return "nothing said by an assistant"
     turns += _unasked(annotation, track, turns[-1].time_s, rng)
     turns += _exchanges(annotation, track, turns, QUESTION_EVERY_S[user_type], rng)
     turns.sort(key=lambda turn: turn.time_s)

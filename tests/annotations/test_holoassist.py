@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prospect.annotations import ADAPTERS, Adapted, bundled_root
+from prospect.annotations import BUNDLED, Adapted, read_dataset
 from prospect.annotations.holoassist import ANNOTATIONS, SPLITS, goal, read
 from prospect.dialogues import label
 from prospect.errors import DataError, MissingError
@@ -213,7 +213,7 @@ def test_real_folder_is_read_whole(annotations_dir: Path) -> None:
     root = annotations_dir / "holoassist"
     if not (root / ANNOTATIONS).is_file():
         pytest.skip(f"no file {root / ANNOTATIONS}")
-    adapted = ADAPTERS["holoassist"](root)
+    adapted = read_dataset("holoassist", root)
     raw, ours = raw_counts(root), our_counts(adapted)
     dropped_turns = adapted.rows.dropped.get("unintelligible", 0)
     for kind in ("videos", "Coarse grained action", "Fine grained action", "wrong"):
@@ -230,8 +230,8 @@ def test_real_folder_is_read_whole(annotations_dir: Path) -> None:
 
 
 def test_bundled_videos_are_real_and_varied() -> None:
-    root = bundled_root("holoassist")
-    adapted = ADAPTERS["holoassist"](root)
+    root = BUNDLED / "holoassist"
+    adapted = read_dataset("holoassist", root)
     raw, ours = raw_counts(root), our_counts(adapted)
     assert ours["Fine grained action"] == raw["Fine grained action"]
     assert Counter(a.split for a in adapted.annotations) == {"train": 8, "val": 4}
@@ -247,5 +247,5 @@ def test_bundled_videos_are_real_and_varied() -> None:
 
 
 def test_only_bundled_datasets_have_a_bundled_root() -> None:
-    with pytest.raises(MissingError, match="no videos of 'ego4d' are bundled, only of holoassist"):
-        bundled_root("ego4d")
+    with pytest.raises(MissingError, match="no videos of 'ego4d' are bundled, only holoassist"):
+        read_dataset("ego4d", Path("bundled"))

@@ -1,12 +1,14 @@
 """The dataset's own conversation as a dialogue."""
 
+from pathlib import Path
+
 import pytest
 
-from prospect.annotations import ADAPTERS, bundled_root
+from prospect.annotations import read_dataset
 from prospect.clock import place
 from prospect.dialogues import WRITERS, human, label, write_dialogues
 from prospect.errors import ConfigError
-from prospect.types import Action, Annotation, Step, Task, Turn
+from prospect.types import Action, Annotation, Dialogue, Step, Task, Turn
 
 TASK = Task("Build it.", (Step("S1", "Attach the wheel."), Step("S2", "Attach the roof.")))
 SAID = (
@@ -21,7 +23,7 @@ VISITS = (Action(3.0, 20.0, "attach", "step", "S1"),)
 def test_turns_are_kept_and_summed_up() -> None:
     given = Annotation("v", "d", "val", TASK, "b", 30.0, VISITS, SAID, start_s=1.0)
     dialogue = human.write(given, "human", 0)
-    assert dialogue is not None
+    assert isinstance(dialogue, Dialogue)
     assert (dialogue.dialogue_id, dialogue.writer) == ("v/human-0", "human")
     assert [(t.role, t.time_s, t.text) for t in dialogue.turns] == [
         (t.role, t.time_s, t.text) for t in SAID
@@ -44,7 +46,7 @@ def test_where_nobody_assists_there_is_no_dialogue() -> None:
 
 
 def test_bundled_conversations_fit_on_frames() -> None:
-    annotations = ADAPTERS["holoassist"](bundled_root("holoassist")).annotations
+    annotations = read_dataset("holoassist", Path("bundled")).annotations
     dialogues, account = write_dialogues(annotations, WRITERS["human"], ("human",), 0)
     assert account.kept == 12
     for given, dialogue in zip(annotations, dialogues, strict=True):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prospect.annotations import ADAPTERS, bundled_root
+from prospect.annotations import read_dataset
 from prospect.clock import place
 from prospect.dialogues import WRITERS, label, scripted, write_dialogues
 from prospect.dialogues.progress import standing
@@ -40,7 +40,7 @@ def visit(start_s: float, end_s: float, step_id: str) -> Action:
 
 def write(given: Annotation, user_type: UserType = "no_talk", seed: int = 0) -> Dialogue:
     dialogue = scripted.write(given, user_type, seed)
-    assert dialogue is not None
+    assert isinstance(dialogue, Dialogue)
     return dialogue
 
 
@@ -217,11 +217,11 @@ def test_speech_is_no_copy_of_the_transitions() -> None:
 
 
 def bundled() -> tuple[Annotation, ...]:
-    return ADAPTERS["holoassist"](bundled_root("holoassist")).annotations
+    return read_dataset("holoassist", Path("bundled")).annotations
 
 
 def test_nothing_to_say_and_nobody_like_that() -> None:
-    assert scripted.write(annotation([], 1.0), "no_talk", 0) is None
+    assert scripted.write(annotation([], 1.0), "no_talk", 0) == "nothing said by an assistant"
     with pytest.raises(ConfigError, match="no scripted user 'human'; there are no_talk, talk_some"):
         scripted.write(annotation([]), "human", 0)
     assert set(scripted.QUESTION_EVERY_S) == set(get_args(UserType)) - {"human"}
@@ -259,7 +259,7 @@ def test_no_annotation_makes_it_contradict_itself(
             actions.append(Action(begin_s, end_s, "wait", "pause"))
     made = replace(annotation(actions, duration_s, 6), start_s=start_s)
     dialogue = scripted.write(made, user_type, 1)
-    if dialogue is not None:
+    if isinstance(dialogue, Dialogue):
         check(made, dialogue)
 
 
@@ -267,7 +267,7 @@ def test_all_real_videos(annotations_dir: Path) -> None:
     root = annotations_dir / "holoassist"
     if not root.is_dir():
         pytest.skip(f"no folder {root}")
-    annotations = ADAPTERS["holoassist"](root).annotations
+    annotations = read_dataset("holoassist", root).annotations
     dialogues, account = write_dialogues(annotations, scripted.write, TYPES, 0)
     assert account.kept == 3 * len(annotations)
     by_id = {one.video_id: one for one in annotations}

@@ -1,6 +1,7 @@
 """What the renderer writes, token by token, and what each token and frame is a target of."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from prospect import clock
-from prospect.annotations import ADAPTERS, bundled_root
+from prospect.annotations import read_dataset
 from prospect.dialogues.human import write
 from prospect.dialogues.label import label
 from prospect.errors import ConfigError, DataError
@@ -23,7 +24,7 @@ from prospect.samples.sequence import (
     Rendered,
     Renderer,
 )
-from prospect.types import Clip, Event, Step, Task, Transition, Turn
+from prospect.types import Clip, Dialogue, Event, Step, Task, Transition, Turn
 from tests.clips import random_stream
 
 TEA = replace(
@@ -222,9 +223,9 @@ def test_a_tokenizer_without_turns_or_images_is_an_error() -> None:
 
 def bundled_clips(renderer: Renderer) -> list[Clip]:
     found = []
-    for annotation in ADAPTERS["holoassist"](bundled_root("holoassist")).annotations:
+    for annotation in read_dataset("holoassist", Path("bundled")).annotations:
         dialogue = write(annotation, "human", 0)
-        assert dialogue is not None
+        assert isinstance(dialogue, Dialogue)
         num_frames = clock.frame_count(annotation.duration_s, 2)
         stream = whole_clip(dialogue, label(annotation), 2, num_frames)
         found += cut(stream, renderer, 2048, 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from prospect.annotations import ADAPTERS, bundled_root
+from prospect.annotations import read_dataset
 from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.model.checkpoint import Checkpoint
 from prospect.samples.clips import by_dialogue, cut, whole_clip
@@ -74,7 +74,7 @@ def test_toy_clips(model: Checkpoint) -> None:
 
 
 def test_holoassist_clips(model: Checkpoint) -> None:
-    adapted = ADAPTERS["holoassist"](bundled_root("holoassist"))
+    adapted = read_dataset("holoassist", Path("bundled"))
     for annotation in adapted.annotations[:4]:
         stream = streams_of(annotation)[1]
         check_clips(model, cut(stream, model.renderer, 1000, 0))
