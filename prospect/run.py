@@ -50,15 +50,18 @@ class AnnotatedData:
 
     Attributes:
         dataset: Name of an adapter.
-        root: Of its files; ``bundled`` takes those of the package.
+        root: Of its files, or of a tree of datasets; ``bundled`` takes those of the package.
         writer: Of the dialogues.
         draw: Draw the videos, for data whose videos are not at hand.
+        without_videos: Cut clips by the annotated durations; nothing can be learned from them
+            before the videos are there.
     """
 
     dataset: str
     root: Path
     writer: str = "scripted"
     draw: bool = False
+    without_videos: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,20 +96,21 @@ class RunConfig:
         out: The run folder.
         data: Data folders by name.
         train, val, test: Names of the folders each is taken from. A folder to train on gives its
-            own splits; another one gives all its clips.
+            own splits; another one gives all its clips. Without `train` only the data is made.
         test_split: The split of a folder to train on that is tested on.
         fps: Of the stream.
         user_types: One scripted dialogue a video for each.
         seed: Of dialogues and cuts.
         model, training, stream: As in the stages.
         blind: Also stream with the eyes shut, as a baseline.
+        num_workers: Processes that cut clips; any number makes the same ones.
     """
 
     out: Path
     data: dict[str, DataConfig]
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
+    train: tuple[str, ...] = ()
+    val: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     test_split: Split = "test"
     fps: float = 2.0
     user_types: tuple[UserType, ...] = ("talk_some",)
@@ -115,6 +119,7 @@ class RunConfig:
     training: TrainConfig = field(default_factory=TrainConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     blind: bool = True
+    num_workers: int = 2
 
 
 def run(config: RunConfig) -> None:
@@ -129,10 +134,16 @@ def run(config: RunConfig) -> None:
             f"no data named {', '.join(sorted(named - config.data.keys()))}; there is "
             f"{', '.join(config.data)}"
         )
+    blind = sorted(name for name in named if _without_videos(config.data[name]))
+    if blind:
+        raise ConfigError(f"{', '.join(blind)}: without_videos, so nothing can be learned from it")
     config.out.mkdir(parents=True, exist_ok=True)
     write_text(config.out / "config.yaml", as_yaml(config))
     folders = {name: config.out / "data" / name for name in config.data}
     made = {name: _data(config, source, folders[name]) for name, source in config.data.items()}
+    if not config.train:
+        say(f"{config.out / 'data'}: the data is made; nothing to train on is named")
+        return
     learned = _selected(config, folders, "train")
     checked = _selected(config, folders, "val")
     training = config.out / "training"
@@ -173,7 +184,8 @@ def _data(config: RunConfig, source: DataConfig, folder: Path) -> str:
     else:
         _annotated(config, source, folder, inputs)
     frames_root = source.imported.frames_root if source.imported else None
-    stages.features(folder, config.model, frames_root)
+    if not _without_videos(source):
+        stages.features(folder, config.model, frames_root)
     return file_hash(folder / CLIPS)
 
 
@@ -193,11 +205,22 @@ def _annotated(
     def cut() -> None:
         stages.dialogues(folder, writer, config.user_types, config.seed)
         stages.states(folder)
-        stages.clips(folder, config.fps, config.seed, config.model)
+        stages.clips(
+            folder,
+            config.fps,
+            config.seed,
+            config.model,
+            _without_videos(source),
+            config.num_workers,
+        )
 
     key = {**inputs, "annotations": file_hash(folder / ANNOTATIONS), "writer": writer}
     key["user_types"] = ",".join(config.user_types)
     _stage(folder / CLIPS, key, cut)
+
+
+def _without_videos(source: DataConfig) -> bool:
+    return source.annotated is not None and source.annotated.without_videos
 
 
 def _selected(

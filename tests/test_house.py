@@ -22,6 +22,7 @@ LAYERS = (
         "files",
         "errors",
         "provenance",
+        "parallel",
         "llm",
         "embeddings",
         "pretrained",

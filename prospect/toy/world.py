@@ -4,11 +4,9 @@
 """
 
 import random
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fractions import Fraction
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,6 +15,7 @@ from rich.progress import track
 
 from prospect import files
 from prospect.errors import ConfigError
+from prospect.parallel import ordered
 from prospect.toy.draw import draw
 from prospect.toy.looks import VIEW, ToySplit, split_of
 from prospect.toy.people import perform
@@ -81,14 +80,14 @@ def _draw_all(
     out: Path, made: tuple[Annotation, ...], title: str, draw_fps: float, num_workers: int
 ) -> None:
     """Draw what is missing, then write the annotations."""
-    for name, value in (("draw_fps", draw_fps), ("num_workers", num_workers)):
-        if value <= 0:
-            raise ConfigError(f"{name} is {value}; it must be positive")
+    if draw_fps <= 0:
+        raise ConfigError(f"draw_fps is {draw_fps}; it must be positive")
     (out / "videos").mkdir(parents=True, exist_ok=True)
     for left in (out / "videos").glob(".*.mp4"):  # half-drawn by a run that was killed
         left.unlink()
     missing = [one for one in made if not files.is_fresh(*_target(out, one, draw_fps))]
-    finished = _write_videos(out, missing, draw_fps, num_workers)
+    write = partial(write_video, out, draw_fps=draw_fps)
+    finished = ordered(write, missing, min(num_workers, max(1, len(missing))))
     for _ in track(finished, title, total=len(missing), disable=not missing):
         pass
     files.write_records(out / "annotations.jsonl", made)
@@ -126,23 +125,3 @@ def _target(out: Path, annotation: Annotation, draw_fps: float) -> tuple[Path, d
     path = out / "videos" / f"{annotation.video_id}.mp4"
     made_from = files.text_hash(files.record_to_json(annotation))
     return path, {"annotation": made_from, "draw_fps": str(draw_fps), "drawing": DRAWING}
-
-
-def _write_videos(
-    out: Path, todo: list[Annotation], draw_fps: float, num_workers: int
-) -> Iterator[None]:
-    """Write the videos in worker processes; yields once for each that is finished."""
-    if num_workers == 1 or len(todo) < 2:
-        for one in todo:
-            write_video(out, one, draw_fps)
-            yield
-        return
-    # not fork: the caller may have started threads (torch does)
-    with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
-        jobs = [pool.submit(write_video, out, one, draw_fps) for one in todo]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                yield
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error: finish only what is running

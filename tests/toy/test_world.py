@@ -108,8 +108,9 @@ def test_finished_videos_are_kept_and_broken_ones_drawn_again(tmp_path: Path) ->
 
 def test_two_workers_write_what_one_writes(tmp_path: Path) -> None:
     videos = [replace(short(i), duration_s=3.0) for i in range(3)]
-    assert len(list(world._write_videos(tmp_path / "two", videos, 4.0, 2))) == 3
-    assert len(list(world._write_videos(tmp_path / "one", videos, 4.0, 1))) == 3
+    for name, num_workers in (("two", 2), ("one", 1)):
+        world._draw_all(tmp_path / name, tuple(videos), name, 4.0, num_workers)
+        assert len(list((tmp_path / name / "videos").glob("*.mp4"))) == 3
     assert files.tree_hash(tmp_path / "two") == files.tree_hash(tmp_path / "one")
 
 

@@ -1,0 +1,40 @@
+"""One function a stage of the pipeline, each from files to files; the command line calls these.
+
+A data folder holds ``annotations.jsonl``, ``dialogues.jsonl``, ``states.jsonl``, ``clips.jsonl``,
+``videos/`` and ``features/``. Heavy imports stand inside the functions: `--help` needs none.
+"""
+
+from prospect.stages.data import ToySplit, annotate, clips, dialogues, features, states, toy
+from prospect.stages.learn import predict, report, score, train
+from prospect.stages.shared import (
+    ANNOTATIONS,
+    CLIPS,
+    DIALOGUES,
+    STATES,
+    load_clips,
+    load_renderer,
+    open_features,
+    say,
+)
+
+__all__ = [
+    "ANNOTATIONS",
+    "CLIPS",
+    "DIALOGUES",
+    "STATES",
+    "ToySplit",
+    "annotate",
+    "clips",
+    "dialogues",
+    "features",
+    "load_clips",
+    "load_renderer",
+    "open_features",
+    "predict",
+    "report",
+    "say",
+    "score",
+    "states",
+    "toy",
+    "train",
+]

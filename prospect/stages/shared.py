@@ -1,0 +1,58 @@
+"""What several stages need: names of files, the renderer, clips, features, and a voice."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from prospect.files import read_records
+from prospect.model.config import ModelConfig
+from prospect.types import Clip, Split
+
+if TYPE_CHECKING:
+    from prospect.samples.sequence import Renderer
+    from prospect.samples.vision import Vision
+
+ANNOTATIONS, DIALOGUES, STATES, CLIPS = (
+    f"{name}.jsonl" for name in ("annotations", "dialogues", "states", "clips")
+)
+_console = Console(stderr=True, highlight=False)
+
+
+def say(line: str) -> None:
+    """One line for the person who watches."""
+    _console.print(line, soft_wrap=True, markup=False)
+
+
+@cache
+def load_renderer(model: ModelConfig) -> "Renderer":
+    """The renderer of a model that isn't loaded: its tokenizer is enough."""
+    from transformers import AutoTokenizer
+
+    from prospect.pretrained import model_folder
+    from prospect.samples.sequence import Renderer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(model.llm))
+    return Renderer(tokenizer, model.vectors_per_frame)
+
+
+def load_clips(data: Path, split: Split | None) -> list[Clip]:
+    """Clips of a data folder, or of a JSONL file of clips."""
+    path = data if data.suffix == ".jsonl" else data / CLIPS
+    found = read_records(path, Clip)
+    return [clip for clip in found if split is None or clip.split == split]
+
+
+def open_features(
+    data: Sequence[Path], model: ModelConfig, frames_root: Path | None
+) -> tuple["Vision", int]:
+    """The function that finds any clip's frame vectors in these folders, and their width."""
+    from prospect.frames.encoders import load_encoder
+    from prospect.samples.vision import Vision
+
+    encoder = load_encoder(model.encoder, model.vectors_per_frame)
+    folders = tuple(folder.parent if folder.suffix == ".jsonl" else folder for folder in data)
+    vision = Vision(folders, frames_root, encoder.name, encoder.key, encoder.vectors)
+    return vision, encoder.dim
