@@ -19,7 +19,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from prospect.errors import DataError, MissingError
-from prospect.types import Annotation, Clip, Dialogue, Prediction, StateTrack
+from prospect.types import Annotation, Clip, Dialogue, Edit, Prediction, StateTrack
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ SCHEMAS: dict[type, str] = {
     Annotation: "annotation/1",
     Dialogue: "dialogue/1",
     StateTrack: "states/1",
+    Edit: "edit/1",
     Clip: "clip/1",
     Prediction: "prediction/1",
 }
@@ -240,11 +241,14 @@ def check_manifest(folder: Path) -> None:
 
     Raises:
         MissingError: no such folder, or no manifest in it: its writing was interrupted.
-        DataError: a file is missing or altered; names it.
+        DataError: files are missing or altered; names them all.
     """
     if not (folder / MANIFEST).exists():
         raise MissingError(f"{folder} has no {MANIFEST}: not there, or its writing was interrupted")
-    for name, recorded in read_json(folder / MANIFEST).items():
-        file = folder / name
-        if not file.is_file() or file_hash(file) != recorded:
-            raise DataError(f"{file} is missing or altered since {folder / MANIFEST} was written")
+    faulty = [
+        f"{folder / name} is missing or altered"
+        for name, recorded in read_json(folder / MANIFEST).items()
+        if not (folder / name).is_file() or file_hash(folder / name) != recorded
+    ]
+    if faulty:
+        raise DataError(f"{', '.join(faulty)} since {folder / MANIFEST} was written")

@@ -79,6 +79,7 @@ class Action:
         step_id: The step it belongs to; None if it belongs to no step.
         mistake: What is wrong with it, in words; None if it is right.
         corrects: The earlier action that this one puts right, in words; None if it corrects none.
+        undoes: Whether this visit takes back what the step had reached: the wheel comes off again.
     """
 
     start_s: float
@@ -90,6 +91,7 @@ class Action:
     noun: str | None = None
     mistake: str | None = None
     corrects: str | None = None
+    undoes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,26 @@ class StateTrack:
     video_id: str
     task: Task
     transitions: tuple[TimedTransition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Somebody changed one label of a video by hand.
+
+    Attributes:
+        time: When, ISO 8601 in UTC.
+        author: Who.
+        dialogue_id: Whose turn it was; None for a transition.
+        before: As it was; None if it was added.
+        after: As it is; None if it was removed.
+    """
+
+    time: str
+    author: str
+    video_id: str
+    dialogue_id: str | None
+    before: TimedTransition | Turn | None
+    after: TimedTransition | Turn | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,17 @@ def test_a_whole_folder_passes_and_a_damaged_one_does_not(tmp_path: Path) -> Non
         check_manifest(folder)
 
 
+def test_all_damage_to_a_folder_is_named_at_once(tmp_path: Path) -> None:
+    folder = folder_with_manifest(tmp_path)
+    (folder / "weights").write_bytes(b"abd")
+    (folder / "deep" / "config").unlink()
+    with pytest.raises(DataError) as caught:
+        check_manifest(folder)
+    message = str(caught.value)
+    assert f"{folder / 'weights'} is missing or altered" in message
+    assert f"{folder / 'deep' / 'config'} is missing or altered" in message
+
+
 def test_a_folder_without_manifest_is_not_complete(tmp_path: Path) -> None:
     folder = folder_with_manifest(tmp_path)
     (folder / "manifest.json").unlink()

@@ -7,13 +7,29 @@ In: a folder in a dataset's published layout. Out: `Adapted`.
 
 from pathlib import Path
 
-from prospect.annotations import holoassist
+from prospect.annotations import (
+    assembly101,
+    captaincook4d,
+    ego4d,
+    egoexolearn,
+    epickitchens,
+    holoassist,
+    wtag,
+)
 from prospect.annotations.adapted import Adapted, Source
 from prospect.errors import ConfigError, MissingError
 
 __all__ = ["SOURCES", "Adapted", "Source", "read_dataset"]
 
-SOURCES: dict[str, Source] = {"holoassist": holoassist.SOURCE}
+SOURCES: dict[str, Source] = {
+    "assembly101": assembly101.SOURCE,
+    "captaincook4d": captaincook4d.SOURCE,
+    "ego4d": ego4d.SOURCE,
+    "egoexolearn": egoexolearn.SOURCE,
+    "epickitchens": epickitchens.SOURCE,
+    "holoassist": holoassist.SOURCE,
+    "wtag": wtag.SOURCE,
+}
 BUNDLED = Path(__file__).parent / "bundled"
 
 

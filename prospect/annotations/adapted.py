@@ -57,6 +57,12 @@ class Log:
         """List something that was changed, or kept although it looks odd."""
         self.lines.append(f"{where}: {what}")
 
+    def add(self, other: "Log") -> None:
+        """Add the counts of one video whose rows count; its lines are listed in any case."""
+        self.kept += other.kept
+        for reason, count in other.dropped.items():
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
+
     def account(self) -> Account:
         """The counts so far."""
         return Account(self.kept, dict(self.dropped))

@@ -10,15 +10,17 @@ Fine actions belong to the visit that holds most of them. The instructor is the 
 student the user.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prospect.annotations.adapted import Adapted, Log, Source
+from prospect.annotations.describe import Transcript
+from prospect.annotations.tables import get, seconds
+from prospect.annotations.visits import in_video, owned
 from prospect.errors import DataError
 from prospect.files import Account, read_json, read_text
 from prospect.types import Action, Annotation, Role, Split, Step, Task, Turn
@@ -28,6 +30,7 @@ T = TypeVar("T")
 ANNOTATIONS = "data-annotation-trainval-v1_1.json"
 SPLITS: dict[Split, str] = {"train": "train-v1_2.txt", "val": "val-v1_2.txt"}
 NARRATION = "Narration"
+SUMMARY = "Long form description"
 COARSE = "Coarse grained action"
 FINE = "Fine grained action"
 SPEECH = "Conversation"
@@ -88,7 +91,7 @@ def read(root: Path) -> Adapted:
     videos: dict[str, Annotation] = {}
     dropped = {"in no split": 0, "no steps": 0}
     for number, record in enumerate(_list(read_json(path), path)):
-        name = _get(record, "video_name", str, f"{path}: video {number}")
+        name = get(record, "video_name", str, f"{path}: video {number}")
         if name in videos:
             raise DataError(f"{path}: video {name} stands twice; keep one of them")
         if name not in splits:
@@ -103,14 +106,42 @@ def read(root: Path) -> Adapted:
             log.note(name, "dropped, no steps")
             continue
         videos[name] = annotation
-        log.kept += rows.kept
-        for reason, count in rows.dropped.items():
-            log.dropped[reason] = log.dropped.get(reason, 0) + count
+        log.add(rows)
     absent = len(splits.keys() - videos.keys())
     if absent:
         log.note(str(root), f"the splits name {absent} videos that have no annotation or no steps")
     kept = tuple(videos.values())
     return Adapted(kept, Account(len(kept), dropped), log.account(), tuple(log.lines))
+
+
+def transcripts(root: Path) -> dict[str, Transcript]:
+    """video name -> all that is said in it, and the dataset's summary, for `describe`.
+
+    Unheard passages are left out, and utterances that hold nothing else or whose times are wrong;
+    the rest is as transcribed, blanks and all. A speaker that isn't known is left out, too:
+    `read` lists those.
+
+    Raises:
+        MissingError, DataError: as `read`.
+    """
+    path = root / ANNOTATIONS
+    found: dict[str, Transcript] = {}
+    for number, record in enumerate(_list(read_json(path), path)):
+        name = get(record, "video_name", str, f"{path}: video {number}")
+        where = f"{path}: video {name}"
+        turns: list[Turn] = []
+        for row in _rows(record, _duration_s(record, where), where, Log()):
+            speaker = row.text("Conversation Purpose").partition("_")[0]
+            heard = _UNHEARD.sub("", _verbatim(row.attributes, "Transcription", row.where))
+            if row.label == SPEECH and speaker in SPEAKERS and heard.strip():
+                turns.append(Turn(SPEAKERS[speaker][0], (row.start_s + row.end_s) / 2, heard))
+        summary = "".join(
+            _verbatim(get(event, "attributes", dict, where), SUMMARY, where)
+            for event in get(record, "events", list, where)
+            if event["label"] == NARRATION
+        )
+        found[name] = Transcript(tuple(sorted(turns, key=lambda turn: turn.time_s)), summary)
+    return found
 
 
 def _splits(root: Path) -> dict[str, Split]:
@@ -136,15 +167,11 @@ class _Row:
 
     def text(self, name: str) -> str:
         """An attribute, tidied; empty where it is absent or "none"."""
-        value = self.attributes.get(name, "none")
-        if not isinstance(value, str):
-            raise DataError(f"{self.where}: attribute {name!r} is {value!r}, expected text")
-        tidy = _tidy(value)
-        return "" if tidy == "none" else tidy
+        return _tidy(_verbatim(self.attributes, name, self.where))
 
 
 def _video(record: Any, name: str, split: Split, where: str, log: Log) -> Annotation:
-    task_type = _get(record, "taskType", str, where)
+    task_type = get(record, "taskType", str, where)
     duration_s = _duration_s(record, where)
     rows = sorted(_rows(record, duration_s, where, log), key=lambda row: (row.start_s, row.end_s))
     steps: dict[str, Step] = {}
@@ -154,7 +181,7 @@ def _video(record: Any, name: str, split: Split, where: str, log: Log) -> Annota
     for earlier, later in pairwise(visits):
         if later.start_s < earlier.end_s:
             log.note(where, f"{later.text!r} begins at {later.start_s} s, in {earlier.text!r}")
-    spans = [*visits, *(_owned(action, visits) for action in actions)]
+    spans = [*visits, *(owned(action, visits) for action in actions)]
     return Annotation(
         video_id=name,
         dataset="holoassist",
@@ -176,37 +203,35 @@ def goal(task_type: str) -> str:
 
 def _duration_s(record: Any, where: str) -> float:
     """The length as written to the hundredth (``raw``), else in whole seconds (``seconds``)."""
-    metadata = _get(record, "videoMetadata", dict, where)
-    duration = _get(metadata, "duration", dict, f"{where}: videoMetadata")
+    metadata = get(record, "videoMetadata", dict, where)
+    duration = get(metadata, "duration", dict, f"{where}: videoMetadata")
     if "raw" not in duration:
-        return _seconds(duration, "seconds", f"{where}: videoMetadata.duration")
-    raw = _get(duration, "raw", str, f"{where}: videoMetadata.duration")
+        return seconds(duration, "seconds", f"{where}: videoMetadata.duration")
+    raw = get(duration, "raw", str, f"{where}: videoMetadata.duration")
     match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", raw)
     if match is None:
         raise DataError(f"{where}: duration {raw!r} is not like '00:06:46.21'")
-    hours, minutes, seconds = match.groups()
-    return round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 3)
+    hours, minutes, rest = match.groups()
+    return round(int(hours) * 3600 + int(minutes) * 60 + float(rest), 3)
 
 
 def _rows(record: Any, duration_s: float, where: str, log: Log) -> Iterator[_Row]:
     """The events that lie in the video; narrations tell the whole video and are left out."""
-    for number, event in enumerate(_get(record, "events", list, where)):
+    for number, event in enumerate(get(record, "events", list, where)):
         here = f"{where}: event {number}"
-        kind = _get(event, "label", str, here)
+        kind = get(event, "label", str, here)
         if kind == NARRATION:
             continue
         if kind not in (COARSE, FINE, SPEECH):
             raise DataError(f"{here}: unknown label {kind!r}; known: {COARSE}, {FINE}, {SPEECH}")
-        start_s, end_s = _seconds(event, "start", here), _seconds(event, "end", here)
-        if end_s <= start_s:
-            log.drop(here, "ends before it starts" if end_s < start_s else "has no length")
-        elif start_s < 0 or start_s >= duration_s:
-            log.drop(here, "starts outside of the video")
-        else:
-            if end_s > duration_s:
-                log.note(here, f"cut at the end of the video, {duration_s} s instead of {end_s} s")
-            attributes = _get(event, "attributes", dict, here)
-            yield _Row(here, kind, start_s, min(end_s, duration_s), attributes)
+        start_s, end_s = seconds(event, "start", here), seconds(event, "end", here)
+        span = in_video(start_s, end_s, duration_s)
+        if isinstance(span, str):
+            log.drop(here, span)
+            continue
+        if end_s > duration_s:
+            log.note(here, f"cut at the end of the video, {duration_s} s instead of {end_s} s")
+        yield _Row(here, kind, *span, get(event, "attributes", dict, here))
 
 
 def _visit(row: _Row, steps: dict[str, Step]) -> Action | str:
@@ -250,18 +275,6 @@ def _turn(row: _Row) -> Turn | str:
     return Turn(role, row.start_s, text, f"{initiative}|{INTENTS[purpose]}")
 
 
-def _owned(action: Action, visits: list[Action]) -> Action:
-    """The action with the step of the visit that holds most of it, the earlier one in a tie."""
-
-    def shared_s(visit: Action) -> float:
-        return min(action.end_s, visit.end_s) - max(action.start_s, visit.start_s)
-
-    owner = max(visits, key=shared_s, default=None)
-    if owner is None or shared_s(owner) <= 0:
-        return action
-    return replace(action, step_id=owner.step_id)
-
-
 def _kept(rows: list[_Row], label: str, read: Callable[[_Row], T | str], log: Log) -> list[T]:
     """What ``read`` makes of the rows with this label; a text is its reason for dropping one."""
     kept: list[T] = []
@@ -279,6 +292,14 @@ def _kept(rows: list[_Row], label: str, read: Callable[[_Row], T | str], log: Lo
     return kept
 
 
+def _verbatim(attributes: dict[str, Any], name: str, where: str) -> str:
+    """An attribute as written; empty where it is absent or "none"."""
+    value = attributes.get(name, "none")
+    if not isinstance(value, str):
+        raise DataError(f"{where}: attribute {name!r} is {value!r}, expected text")
+    return "" if value.strip() == "none" else value
+
+
 def _tidy(text: str) -> str:
     return " ".join(text.split())
 
@@ -287,21 +308,6 @@ def _list(value: Any, where: Path) -> list[Any]:
     if not isinstance(value, list):
         raise DataError(f"{where}: expected a list, found {type(value).__name__}")
     return value
-
-
-def _get(record: Any, field: str, kind: type[T], where: str) -> T:
-    if not isinstance(record, dict) or not isinstance(record.get(field), kind):
-        found = record.get(field) if isinstance(record, dict) else record
-        raise DataError(f"{where}: field {field!r} is {found!r:.80}, expected {kind.__name__}")
-    value: T = record[field]
-    return value
-
-
-def _seconds(record: Any, field: str, where: str) -> float:
-    value = record.get(field) if isinstance(record, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"{where}: field {field!r} is {value!r}, expected seconds")
-    return float(value)
 
 
 SOURCE = Source(read, "holoassist", "CDLA-Permissive-2.0")

@@ -4,13 +4,20 @@ In: an `Annotation` whose ``step`` actions name their step. Out: a `StateTrack`,
 "nothing started". Deterministic; actions of other kinds, and idle gaps, belong to nobody.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 from prospect.errors import DataError
 from prospect.states.transitions import BASIC, fold, initial_state
-from prospect.types import Annotation, Move, StateTrack, TimedTransition, Transition
+from prospect.types import Action, Annotation, Move, StateTrack, TimedTransition, Transition
 
-_Visit = tuple[float, float]
+
+@dataclass(slots=True)
+class _Visit:
+    """Time at a step without a break; `undone` if what was done last took it back."""
+
+    start_s: float
+    end_s: float
+    undone: bool
 
 
 def label(annotation: Annotation, moves: tuple[Move, ...] = BASIC) -> StateTrack:
@@ -18,8 +25,9 @@ def label(annotation: Annotation, moves: tuple[Move, ...] = BASIC) -> StateTrack
 
     A step starts when its first visit begins and is completed when its last visit ends, not when
     the next step begins. With ``reopen`` among ``moves`` it is completed at the end of every
-    visit and reopened by the next one. Visits that touch or overlap are one visit. Steps may be
-    in progress together; a step never visited stays ``not_started``.
+    visit and reopened by the next one. A visit that undoes the step leaves it in progress until a
+    later one has done it again. Visits that touch or overlap are one visit. Steps may be in
+    progress together; a step never visited stays ``not_started``.
 
     Args:
         annotation: Its ``step`` actions are the visits ``[start_s, end_s)``.
@@ -34,12 +42,17 @@ def label(annotation: Annotation, moves: tuple[Move, ...] = BASIC) -> StateTrack
     """
     timed: list[tuple[float, int, Transition]] = []
     for step_id, visits in _visits(annotation).items():
-        spans = visits if "reopen" in moves else [(visits[0][0], visits[-1][1])]
-        for index, (start_s, end_s) in enumerate(spans):
-            opening: Move = "reopen" if index else "start"
-            momentary = 2 if start_s == end_s else 0
-            timed.append((start_s, momentary or 1, Transition(step_id, opening)))
-            timed.append((end_s, momentary, Transition(step_id, "complete")))
+        if "reopen" not in moves:
+            visits = [_Visit(visits[0].start_s, visits[-1].end_s, visits[-1].undone)]
+        opening: Move | None = "start"
+        for visit in visits:
+            momentary = 2 if visit.start_s == visit.end_s else 0
+            if opening is not None:
+                timed.append((visit.start_s, momentary or 1, Transition(step_id, opening)))
+            opening = None
+            if not visit.undone:
+                timed.append((visit.end_s, momentary, Transition(step_id, "complete")))
+                opening = "reopen"
     timed.sort(key=lambda item: item[:2])  # stable: an opening stays before its own completion
     fold(initial_state(annotation.task), (transition for _, _, transition in timed))
     return StateTrack(
@@ -52,7 +65,7 @@ def label(annotation: Annotation, moves: tuple[Move, ...] = BASIC) -> StateTrack
 def _visits(annotation: Annotation) -> dict[str, list[_Visit]]:
     """step_id -> its visits in order, none touching another."""
     listed = {step.id for step in annotation.task.steps}
-    spans: dict[str, list[_Visit]] = {}
+    spans: dict[str, list[Action]] = {}
     for action in annotation.actions:
         if action.kind != "step":
             continue
@@ -66,16 +79,16 @@ def _visits(annotation: Annotation) -> dict[str, list[_Visit]]:
                 f"video {annotation.video_id}: the visit to {action.step_id} at {action.start_s} s "
                 f"ends at {action.end_s} s; drop it or correct its times"
             )
-        spans.setdefault(action.step_id, []).append((action.start_s, action.end_s))
-    return {step_id: list(_merged(sorted(visits))) for step_id, visits in spans.items()}
+        spans.setdefault(action.step_id, []).append(action)
+    return {step_id: _merged(actions) for step_id, actions in spans.items()}
 
 
-def _merged(visits: list[_Visit]) -> Iterator[_Visit]:
-    start_s, end_s = visits[0]
-    for next_start_s, next_end_s in visits[1:]:
-        if next_start_s > end_s:
-            yield start_s, end_s
-            start_s, end_s = next_start_s, next_end_s
+def _merged(actions: list[Action]) -> list[_Visit]:
+    visits: list[_Visit] = []
+    for action in sorted(actions, key=lambda one: (one.start_s, one.end_s)):
+        if visits and action.start_s <= visits[-1].end_s:
+            visits[-1].end_s = max(visits[-1].end_s, action.end_s)
+            visits[-1].undone = action.undoes
         else:
-            end_s = max(end_s, next_end_s)
-    yield start_s, end_s
+            visits.append(_Visit(action.start_s, action.end_s, action.undoes))
+    return visits

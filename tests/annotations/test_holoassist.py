@@ -247,5 +247,5 @@ def test_bundled_videos_are_real_and_varied() -> None:
 
 
 def test_only_bundled_datasets_have_a_bundled_root() -> None:
-    with pytest.raises(MissingError, match="no videos of 'ego4d' are bundled, only holoassist"):
+    with pytest.raises(MissingError, match="no videos of 'ego4d' are bundled, only of holoassist"):
         read_dataset("ego4d", Path("bundled"))

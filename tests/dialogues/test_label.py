@@ -52,6 +52,22 @@ def test_a_visit_of_no_length_starts_and_completes() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_undone_is_in_progress_until_it_is_done_again() -> None:
+    attached, again = Action(5, 10, "attach", "step", "S1"), Action(40, 50, "attach", "step", "S1")
+    detached = Action(20, 25, "detach", "step", "S1", undoes=True)
+    at_once = Action(25, 28, "attach", "step", "S1")
+
+    def made(*actions: Action) -> Annotation:
+        return Annotation("v", "d", "train", annotation().task, "do", 100.0, actions)
+
+    first = ["5 S1->start", "10 S1->complete", "20 S1->reopen"]
+    assert track(made(attached, detached, again), ALL) == [*first, "50 S1->complete"]
+    assert track(made(attached, detached, at_once), ALL) == [*first, "28 S1->complete"]
+    assert track(made(attached, detached), ALL) == first
+    assert track(made(attached, detached)) == ["5 S1->start"]
+    assert track(made(attached, detached, again)) == ["5 S1->start", "50 S1->complete"]
+
+
 def test_other_actions_make_no_transition() -> None:
     fine = Action(1.0, 2.0, "grab", "action", "S1")
     pause = Action(2.0, 9.0, "wait", "pause", "S1")
