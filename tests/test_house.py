@@ -36,7 +36,7 @@ LAYERS = (
     {"model"},
     {"train", "stream"},
     {"report"},
-    {"stages", "exchange", "run", "serve", "__main__"},
+    {"dataset", "stages", "exchange", "run", "serve", "__main__"},
 )
 """A module imports from its own layer and those before it."""
 APART = ({"train", "stream"}, {"annotations", "toy"})
@@ -147,6 +147,8 @@ LIGHT = [
     "prospect.train.config",
     "prospect.stream.config",
     "prospect.stages",
+    "prospect.dataset",
+    "prospect.llm",
     "prospect.exchange",
     "prospect.run",
     "prospect.__main__",

@@ -41,7 +41,7 @@ def as_dialogue(
 ) -> Dialogue:
     """The dialogue of these turns, each of the assistant's with a summary of the progress so far.
 
-    A summary opens with the elapsed time in ProAssist's words (its dialogue files, field
+    A summary opens with the elapsed time as ProAssist's do (its dialogue files, field
     ``progress``), then tells the goal, what is completed, in progress and left, the last mistake
     pointed out and the user's last remark.
 
@@ -77,12 +77,16 @@ def _with_summaries(
     return tuple(told)
 
 
+def elapsed(since_start_s: float) -> str:
+    """The sentence that opens a summary; ``since_start_s`` below 0 counts as 0."""
+    return f"The time elapsed since the start of the task is {max(0.0, since_start_s):.1f} seconds."
+
+
 def _summary(annotation: Annotation, track: StateTrack, turns: Sequence[Turn]) -> str:
     now_s = turns[-1].time_s
     now = standing(track, now_s)
-    elapsed_s = max(0.0, now_s - annotation.start_s)
     sentences = [
-        f"The time elapsed since the start of the task is {elapsed_s:.1f} seconds.",
+        elapsed(now_s - annotation.start_s),
         f"The user wants to {imperative(annotation.task.goal)}.",
         f"Completed: {'; '.join(now.completed) or 'nothing yet'}.",
     ]

@@ -1,11 +1,15 @@
 """From datasets, or a toy world, to clips and features: the stages that make a data folder."""
 
 from collections import Counter
-from functools import partial
+from collections.abc import Sequence, Set
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prospect.clock import frame_count
+from prospect.dialogues.align import AlignConfig
+from prospect.dialogues.edits import edited_videos
+from prospect.dialogues.llm import LLMSettings
 from prospect.errors import ConfigError, DataError
 from prospect.files import Account, read_records, write_account, write_records
 from prospect.model.config import ModelConfig
@@ -22,6 +26,10 @@ from prospect.stages.shared import (
 from prospect.states.transitions import BASIC
 from prospect.types import Annotation, Clip, Dialogue, Move, StateTrack, UserType
 
+BATCHES = "batches"
+"""Folder of the requests that wait to be sent as a batch."""
+
+T = TypeVar("T", Dialogue, StateTrack)
 ToySplit = Literal["train", "seen_tasks", "unseen_tasks", "unseen_looks"]
 
 
@@ -86,39 +94,110 @@ def dialogues(
     writer: str = "scripted",
     user_types: tuple[UserType, ...] = ("no_talk", "talk_some", "talk_more"),
     seed: int = 0,
+    llm: LLMSettings | None = None,
 ) -> None:
-    """Write dialogues for every annotation.
+    """Write dialogues for every annotation, each with ProAssist's automatic score.
 
     Args:
         data: The data folder.
-        writer: ``scripted``, or ``human`` for the dataset's own conversation.
-        user_types: One dialogue a video for each; ``human`` writes one.
+        writer: ``scripted``; ``human`` for the dataset's own conversation; ``llm`` asks a model.
+        user_types: One dialogue a video for each; a type may be named several times. ``human``
+            writes one.
         seed: Of the writer's choices.
+        llm: Whom the ``llm`` writer asks.
     """
     from prospect.dialogues import WRITERS, write_dialogues
+    from prospect.dialogues.quality import scored
+    from prospect.dialogues.splits import near_duplicates
 
-    if writer not in WRITERS:
-        raise ConfigError(f"no writer {writer!r}; there are {', '.join(WRITERS)}")
+    if (writer == "llm") != (llm is not None):
+        raise ConfigError("the writer llm and its settings --llm... belong together")
+    if llm is None and writer not in WRITERS:
+        raise ConfigError(f"no writer {writer!r}; there are llm, {', '.join(WRITERS)}")
+    edited = edited_videos(data)
     annotations = read_records(data / ANNOTATIONS, Annotation)
-    types: tuple[UserType, ...] = ("human",) if writer == "human" else user_types
-    written, account = write_dialogues(annotations, WRITERS[writer], types, seed)
-    write_records(data / DIALOGUES, written)
-    write_account(data / DIALOGUES, account)
-    say(f"{data / DIALOGUES}: {account}")
+    todo = [one for one in annotations if one.video_id not in edited]
+    if llm is None:
+        types: tuple[UserType, ...] = ("human",) if writer == "human" else user_types
+        written, account = write_dialogues(todo, WRITERS[writer], types, seed)
+    else:
+        written, account = _ask_llm(todo, user_types, seed, llm, data / BATCHES)
+    of = {one.video_id: one for one in annotations}
+    made = [scored(one, of[one.video_id]) for one in written]
+    write_records(data / DIALOGUES, [*_kept(data / DIALOGUES, Dialogue, edited), *made])
+    alike = [
+        f"{one.first} and {one.second} are alike ({one.similarity:.2f}), in different splits"
+        for one in near_duplicates(made)
+    ]
+    write_account(data / DIALOGUES, account, alike)
+    say(f"{data / DIALOGUES}: {account}; {len(alike)} pairs alike across splits")
 
 
-def states(data: Path, moves: tuple[Move, ...] = BASIC) -> None:
+def _ask_llm(
+    annotations: Sequence[Annotation],
+    user_types: Sequence[UserType],
+    seed: int,
+    llm: LLMSettings,
+    batches: Path,
+) -> tuple[list[Dialogue], Account]:
+    from prospect.dialogues import write_dialogues
+    from prospect.dialogues.llm import llm_writer
+    from prospect.llm import Client
+
+    with Client(llm.server, llm.cache, llm.mode) as client:
+        for path in llm.replies:
+            imported = client.import_replies(path)
+            say("\n".join([f"{path}: {imported.account}", *imported.problems]))
+        write = llm_writer(client.ask, llm.writing, llm.server.model)
+        try:
+            made = write_dialogues(annotations, write, user_types, seed, llm.server.concurrency)
+        finally:
+            say(f"{llm.cache}: {client.usage()}")
+        for path in client.write_batch(batches) if llm.mode == "batch" else ():
+            say(f"{path}: send it, then run again with --llm.replies and its results")
+    return made
+
+
+def states(
+    data: Path,
+    moves: tuple[Move, ...] = BASIC,
+    align: AlignConfig = AlignConfig(),  # noqa: B008  frozen
+) -> None:
     """Label the transitions of every annotated video.
+
+    Where a dialogue's writer knows the task by other steps than the dataset, what the dataset says
+    is aligned with the writer's steps.
 
     Args:
         data: The data folder.
         moves: The vocabulary; add ``reopen`` for revisits.
+        align: How blocks and steps are matched.
     """
     from prospect.dialogues import label
+    from prospect.dialogues.align import aligned
+    from prospect.embeddings import embedder
 
-    annotations = read_records(data / ANNOTATIONS, Annotation)
-    count = write_records(data / STATES, (label(one, moves) for one in annotations))
+    edited = edited_videos(data)
+    spoken = read_records(data / DIALOGUES, Dialogue) if (data / DIALOGUES).exists() else []
+    tasks = {one.video_id: one.task for one in spoken}
+    embed = cache(embedder)  # only if some task needs it
+    made = []
+    for one in read_records(data / ANNOTATIONS, Annotation):
+        if one.video_id in edited:
+            continue
+        task = tasks.get(one.video_id, one.task)
+        known = one if task == one.task else aligned(one, task, embed(), align)
+        made.append(label(known, moves))
+    count = write_records(data / STATES, [*_kept(data / STATES, StateTrack, edited), *made])
     say(f"{data / STATES}: {Account(count, {})}")
+
+
+def _kept(path: Path, cls: type[T], edited: Set[str]) -> list[T]:
+    """The records of videos that were edited by hand: they are kept as they are."""
+    if not edited:
+        return []
+    say(f"{path}: {len(edited)} videos keep the labels that were edited by hand")
+    return [one for one in read_records(path, cls) if one.video_id in edited]
 
 
 def clips(

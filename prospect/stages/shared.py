@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from prospect.dataset import ANNOTATIONS, CLIPS, DIALOGUES, STATES
 from prospect.files import read_records
 from prospect.model.config import ModelConfig
 from prospect.types import Clip, Split
@@ -15,9 +16,17 @@ if TYPE_CHECKING:
     from prospect.samples.sequence import Renderer
     from prospect.samples.vision import Vision
 
-ANNOTATIONS, DIALOGUES, STATES, CLIPS = (
-    f"{name}.jsonl" for name in ("annotations", "dialogues", "states", "clips")
-)
+__all__ = [
+    "ANNOTATIONS",
+    "CLIPS",
+    "DIALOGUES",
+    "STATES",
+    "load_clips",
+    "load_renderer",
+    "open_features",
+    "say",
+]
+
 _console = Console(stderr=True, highlight=False)
 
 
