@@ -90,4 +90,5 @@ def _subjects(action: Action) -> frozenset[str]:
 
 
 def _name(text: str) -> str:
-    return " ".join(text.removeprefix("still ").split())
+    """The first sentence, in one line."""
+    return " ".join(re.split(r"(?<=\w)[.;](?:\s|$)", text.removeprefix("still "))[0].split())

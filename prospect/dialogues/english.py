@@ -7,20 +7,40 @@ remarks on mistakes. Out: phrases that fit into a sentence. Unknown forms pass t
 import re
 from collections.abc import Sequence
 
-_SUBJECT = re.compile(r"(?:the )?(?:stu[a-z]*|users?|persons?|he|she|they) ", re.IGNORECASE)
+_SUBJECT = re.compile(
+    r"(?:the |your |both )?(?:stu[a-z]*|users?|persons?|he|she|they|(?:left |right )?hands?) ",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(r"(?:then|first|next|now|and|finally),? ", re.IGNORECASE)
+_GERUND = re.compile(r"(?!bring|string|swing|wring|sling)\w+ing")
+_FIELD = re.compile(r"\w+ error: (?=(?:\S+ ){3})")
 _DETERMINER = r"(?:the|a|an|it|them|your|another|one|two|both)"
 _NEXT_VERB = re.compile(rf"(?:(?<=\band )|(?<=\bthen ))([a-z]+)(?= {_DETERMINER}\b)")
 _ADVERBS = ("also", "just", "now", "only", "then")
 _OWN = re.compile(r"\b(?:his|her|their)\b")
 _IRREGULAR: dict[str, str] = {
-    "be": "were", "break": "broke", "bring": "brought", "choose": "chose", "cut": "cut",
-    "do": "did", "draw": "drew", "feed": "fed", "find": "found", "get": "got", "give": "gave",
-    "go": "went", "hang": "hung", "have": "had", "hit": "hit", "hold": "held", "keep": "kept",
-    "lay": "laid", "leave": "left", "let": "let", "lose": "lost", "make": "made", "put": "put",
-    "read": "read", "run": "ran", "see": "saw", "set": "set", "shut": "shut", "slide": "slid",
-    "spin": "spun", "spread": "spread", "stand": "stood", "stick": "stuck", "sweep": "swept",
-    "take": "took", "throw": "threw", "undo": "undid", "wind": "wound", "write": "wrote",
+    "be": "were", "beat": "beat", "begin": "began", "bend": "bent", "bind": "bound",
+    "bite": "bit", "blow": "blew", "break": "broke", "bring": "brought", "burn": "burnt",
+    "buy": "bought", "catch": "caught", "choose": "chose", "cling": "clung", "come": "came",
+    "cut": "cut", "dig": "dug", "do": "did", "draw": "drew", "drink": "drank", "drive": "drove",
+    "eat": "ate", "fall": "fell", "feed": "fed", "find": "found", "forget": "forgot",
+    "get": "got", "give": "gave", "go": "went", "grind": "ground", "grow": "grew", "hang": "hung",
+    "have": "had", "hear": "heard", "hide": "hid", "hit": "hit", "hold": "held", "keep": "kept",
+    "know": "knew", "lay": "laid", "leave": "left", "lend": "lent", "let": "let", "lie": "lay",
+    "light": "lit", "lose": "lost", "make": "made", "meet": "met", "pay": "paid", "put": "put",
+    "read": "read", "redo": "redid", "reset": "reset", "rewind": "rewound", "ride": "rode",
+    "rise": "rose", "run": "ran", "say": "said", "see": "saw", "sell": "sold", "send": "sent",
+    "set": "set", "shake": "shook", "shoot": "shot", "show": "showed", "shrink": "shrank",
+    "shut": "shut", "sink": "sank", "sit": "sat", "slide": "slid", "speak": "spoke",
+    "spin": "spun", "split": "split", "spread": "spread", "stand": "stood", "stick": "stuck",
+    "strike": "struck", "sweep": "swept", "swim": "swam", "swing": "swung", "take": "took",
+    "teach": "taught", "tear": "tore", "tell": "told", "think": "thought", "throw": "threw",
+    "undo": "undid", "unwind": "unwound", "wear": "wore", "weave": "wove", "wind": "wound",
+    "withdraw": "withdrew", "wring": "wrung", "write": "wrote",
 }  # fmt: skip
+_BASE_OF = {done: base for base, done in _IRREGULAR.items() if done not in _IRREGULAR}
+for _also in ("saw", "left", "found", "ground", "wound", "bit"):  # words of their own
+    del _BASE_OF[_also]
 _AFTER_YOU: dict[str, str] = {
     "is": "are", "has": "have", "does": "do", "doesn't": "don't", "isn't": "aren't",
     "hasn't": "haven't", "was": "were", "wasn't": "weren't",
@@ -33,9 +53,13 @@ def imperative(name: str) -> str:
     A name that begins with a verb already ("Attach the wheels.") only loses its capital and stop.
     """
     phrase = _tidy(name)
+    opening = _OPENING.match(phrase)
+    phrase = phrase[opening.end() :] if opening else phrase
     subject = _SUBJECT.match(phrase)
     if subject is None:
-        return phrase[:1].lower() + phrase[1:]
+        verb, space, rest = phrase.partition(" ")
+        verb = verb[:1].lower() + verb[1:]
+        return _BASE_OF.get(verb, verb) + space + rest
     words = _OWN.sub("your", phrase[subject.end() :]).split(" ")
     if words[0] in _ADVERBS and len(words) > 1:
         words = words[1:]
@@ -43,8 +67,13 @@ def imperative(name: str) -> str:
 
 
 def past(phrase: str) -> str:
-    """What was done: "turn on the GoPro" -> "turned on the GoPro"; takes an `imperative`."""
+    """What was done: "turn on the GoPro" -> "turned on the GoPro"; takes an `imperative`.
+
+    What opens with no verb ("using both hands, fold it") becomes "did this: using ...".
+    """
     verb, _, rest = phrase.partition(" ")
+    if _GERUND.fullmatch(verb):
+        return f"did this: {phrase}"
     rest = _NEXT_VERB.sub(lambda match: _past(match[1]), rest)
     return f"{_past(verb)} {rest}".strip()
 
@@ -52,15 +81,18 @@ def past(phrase: str) -> str:
 def to_user(remark: str) -> str:
     """A remark on a mistake, told to who made it: "The student drops it." -> "you dropped it".
 
-    A remark without a subject gets one if it tells what was done ("picked up the bolt").
+    A remark without a subject gets one if it tells what was done ("picked up the bolt") or what
+    should not have been. The name of a field before it ("order error: ...") is left out.
     """
-    phrase = _tidy(remark)
+    phrase = _FIELD.sub("", _tidy(remark), count=1)
     subject = _SUBJECT.match(phrase)
     if subject is None:
         phrase = phrase[:1].lower() + phrase[1:]
         verb = phrase.partition(" ")[0]
         if verb.endswith("ed") or verb in _IRREGULAR.values():
             phrase = f"you {phrase}"
+        if verb in ("shouldn't", "should"):
+            phrase = f"that {phrase}"
         return re.sub(r"\bthe student\b", "you", phrase)
     words = _OWN.sub("your", phrase[subject.end() :]).split(" ")
     at = 1 if len(words) > 1 and (words[0].endswith("ly") or words[0] in _ADVERBS) else 0

@@ -23,6 +23,7 @@ from prospect.dialogues.align import (
 from prospect.dialogues.align_scores import log_probs, similarity
 from prospect.embeddings import Vectors, embedder
 from prospect.errors import ConfigError
+from prospect.files import read_json
 from prospect.states.transitions import MOVES
 from prospect.types import Action, Annotation, Step, Task
 from scripts import labels
@@ -243,7 +244,7 @@ def test_without_visits_the_actions_are_the_blocks() -> None:
 
 
 GOLD = {"ego4d": labels.ego4d.SOURCE, "egoexolearn": labels.egoexolearn.SOURCE}
-NUM_VIDEOS = 40
+NUM_VIDEOS = 30
 """A short form of `scripts/labels.py`, whose page has all of them."""
 
 
@@ -262,9 +263,19 @@ def test_better_than_nearest_text_and_than_one_run_a_step(name: str, annotations
         if (annotations_dir / "README.md").exists():
             assert accuracy["low"] > 0, rival
             assert error_s["value"] < 0, rival
-            assert error_s["high"] < 0 or "every" in rival, rival
         else:
             assert accuracy["value"] > -0.05, rival
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "labels.json"
+
+
+@pytest.mark.parametrize("name", ["Goal-Step val", "EgoExoLearn"])
+def test_the_page_says_so_for_all_videos(name: str) -> None:
+    cases = read_json(RESULTS)["sets"][name]
+    for ahead in cases["listed"]["ours_minus"].values():
+        assert ahead["block_accuracy"]["low"] > 0
+        assert ahead["boundary_error_s"]["high"] < 0
 
 
 def visits(one: Annotation) -> tuple[Action, ...]:

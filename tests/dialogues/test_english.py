@@ -23,6 +23,12 @@ from prospect.dialogues.english import brief, count, enumerated, imperative, pas
         ("Open the lid.", "open the lid", "opened the lid"),
         ("Screw the lamp.", "screw the lamp", "screwed the lamp"),
         ("Slide it.", "slide it", "slid it"),
+        ("drink from glass", "drink from glass", "drank from glass"),
+        ("Then, took another piece.", "take another piece", "took another piece"),
+        ("The left hand takes out a bowl.", "take out a bowl", "took out a bowl"),
+        ("Using both hands, fold it.", "using both hands, fold it",
+         "did this: using both hands, fold it"),
+        ("Saw the board.", "saw the board", "sawed the board"),
     ],
 )  # fmt: skip
 def test_requests_and_what_was_done(name: str, request_: str, done: str) -> None:
@@ -37,6 +43,9 @@ def test_requests_and_what_was_done(name: str, request_: str, done: str) -> None
         ("The student should slide the ratchet_adjuster.", "you should slide the ratchet adjuster"),
         ("The student doesn't open it.", "you don't open it"),
         ("The student only grabs the grid.", "you only grabbed the grid"),
+        ("shouldn't have happened", "that shouldn't have happened"),
+        ("preparation error: use mug instead of cup", "use mug instead of cup"),
+        ("timing error: 20 secs", "timing error: 20 secs"),
         ("picked up the bolt instead of the nut", "you picked up the bolt instead of the nut"),
         ("Wrong place.", "wrong place"),
         ("It is late, the student did it.", "it is late, you did it"),
