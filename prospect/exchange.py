@@ -1,7 +1,8 @@
-"""Clips from and to other projects' files, and clips as the model sees them.
+"""Clips from and to other projects' files, counted, and as the model sees them.
 
-In: PROSPECT's training JSON (a folder or a file) or ProAssist's prepared JSONL. Out: a data folder
-with ``clips.jsonl`` and an account of every drop, deviation and moved label; and back again.
+In: PROSPECT's training JSON (a folder or a file), ProAssist's prepared JSONL, or captions. Out: a
+data folder with ``clips.jsonl`` and an account of every drop, deviation and moved label; and back
+again.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prospect.errors import ConfigError
-from prospect.files import read_records, write_json, write_records
+from prospect.files import Account, read_records, write_account, write_json, write_records
 from prospect.model.config import ModelConfig
 from prospect.stages import CLIPS, load_renderer, say
 from prospect.types import Clip, Split
@@ -19,8 +20,8 @@ from prospect.types import Clip, Split
 if TYPE_CHECKING:
     from prospect.samples.legacy.checks import Import, Limits
 
-IMPORTS = ("prospect-json", "proassist-jsonl")
-EXPORTS = ("prospect-json",)
+IMPORTS = ("prospect-json", "proassist-jsonl", "captions")
+EXPORTS = ("prospect-json", "proassist-jsonl")
 
 
 def import_clips(
@@ -31,7 +32,8 @@ def import_clips(
     frames_root: Path | None,
     drop_invalid: bool,
     split: Split,
-) -> "Import":
+    fps: float = 2.0,
+) -> "Import | None":
     """Read existing files into a data folder.
 
     Args:
@@ -42,6 +44,10 @@ def import_clips(
         frames_root: Folder of the frame stores; None skips the comparison with stored frames.
         drop_invalid: Drop and count what can't be right instead of stopping.
         split: Of files that are not named after theirs.
+        fps: Of captioned frames; other files say theirs.
+
+    Returns:
+        What was read, with all its findings; None for captions, which have none.
 
     Raises:
         ConfigError: an unknown kind.
@@ -50,7 +56,10 @@ def import_clips(
     from prospect.samples.legacy.proassist_jsonl import read_proassist_jsonl
     from prospect.samples.legacy.prospect_json import read_prospect_json
 
-    readers = dict(zip(IMPORTS, (read_prospect_json, read_proassist_jsonl), strict=True))
+    if kind == "captions":
+        _import_captions(path, data, model, split, fps)
+        return None
+    readers = {"prospect-json": read_prospect_json, "proassist-jsonl": read_proassist_jsonl}
     if kind not in readers:
         raise ConfigError(f"can't import {kind!r}; there are {', '.join(IMPORTS)}")
     imported = readers[kind](path, _limits(model, data, frames_root), drop_invalid, split)
@@ -73,65 +82,83 @@ def import_clips(
     return imported
 
 
+def _import_captions(path: Path, data: Path, model: ModelConfig, split: Split, fps: float) -> None:
+    """Pack captions into clips of a dataset named after the file."""
+    from prospect.samples.captions import pack, read_captions
+
+    found = read_captions(path)
+    clips, account = pack(found, path.stem, split, fps, load_renderer(model), model.context_len)
+    write_records(data / CLIPS, clips)
+    write_account(data / CLIPS, account)
+    say(f"{data / CLIPS}: {len(clips)} clips; captions: {account}")
+
+
 def export_clips(
     kind: str, out: Path, imported: "Import | None", data: Path, model: ModelConfig
 ) -> None:
-    """Write clips in PROSPECT's training JSON.
+    """Write clips in PROSPECT's training JSON or ProAssist's prepared JSONL.
 
     Args:
         kind: One of `EXPORTS`.
         out: The folder.
-        imported: Files that were just read are repaired and written back, with ``moved.json``.
+        imported: Files of this kind that were just read are repaired and written back.
         data: Without them, the data folder whose clips are written.
         model: Counts tokens.
 
     Raises:
         ConfigError: an unknown kind.
     """
-    from prospect.samples.legacy.export import write_clips, write_prospect_json
+    from prospect.samples.legacy import export, proassist_export
 
     if kind not in EXPORTS:
         raise ConfigError(f"can't export {kind!r}; there are {', '.join(EXPORTS)}")
     limits = _limits(model, data, None)
+    proassist = kind == "proassist-jsonl"
     if imported is not None:
-        paths = write_prospect_json(imported, out, limits)
+        repair = proassist_export.write_proassist_back if proassist else export.write_prospect_json
+        paths = repair(imported, out, limits)
     else:
+        holds = proassist_export.holds if proassist else export.holds
+        write = proassist_export.write_proassist_clips if proassist else export.write_clips
         clips = read_records(data / CLIPS, Clip)
-        paths = write_clips(clips, out, limits, model.vectors_per_frame)
-    say(f"wrote {', '.join(str(path) for path in paths)}")
+        held = [clip for clip in clips if holds(clip)]
+        paths = write(held, out, limits, model.vectors_per_frame)
+        say(str(Account(len(held), {f"clips that {kind} can't hold": len(clips) - len(held)})))
+    say(f"wrote {', '.join(str(path) for path in paths) or 'no file'}")
 
 
 def inspect(
     data: Path,
     clip: str | None = None,
     model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
+    html: Path | None = None,
 ) -> None:
-    """Print a clip as the model sees it: its prompt, then every turn after its frame.
+    """Count clips, check them, and print one as the model sees it.
 
     Args:
         data: The data folder, or a JSONL file of clips.
-        clip: The clip's id; None takes the first.
+        clip: Id of the clip to draw; None takes the first.
         model: Whose renderer counts the tokens.
+        html: A page that gets the same.
 
     Raises:
         ConfigError: no such clip.
     """
+    from prospect.report.inspect import as_text, write_page
+    from prospect.samples.statistics import count
+
     path = data if data.suffix == ".jsonl" else data / CLIPS
-    found = [one for one in read_records(path, Clip) if clip in (None, one.clip_id)]
-    if not found:
+    clips = read_records(path, Clip)
+    drawn = next((one for one in clips if clip in (None, one.clip_id)), None)
+    if drawn is None:
         raise ConfigError(f"{path} has no clip {clip!r}")
-    one, renderer = found[0], load_renderer(model)
-    rendered = renderer.clip(one)
-    print(
-        f"{one.clip_id}: {len(rendered.ids)} tokens, frames [{one.start_frame}, {one.stop_frame})"
-    )
-    print(renderer.decode(renderer.clip_prompt(one)))
-    events = {event.frame: event for event in one.events}
-    for index, (speak, update) in enumerate(zip(rendered.speak, rendered.update, strict=True)):
-        frame = one.start_frame + index
-        if frame in events:
-            turns = [renderer.decode(tokens) for tokens, _ in renderer.event(events[frame])]
-            print(f"frame {frame}  speak {speak}  update {update}  " + " | ".join(turns))
+    renderer = load_renderer(model)
+    statistics = count(clips, renderer)
+    for line in as_text(statistics, drawn, renderer):
+        print(line)
+    if html is not None:
+        write_page(html, path.name, statistics, drawn, renderer)
+        say(f"wrote {html}")
 
 
 def _limits(model: ModelConfig, data: Path, frames_root: Path | None) -> "Limits":

@@ -188,8 +188,8 @@ def test_prepared_jsonl_of_proassist(data_dir: Path, tmp_path: Path, capsys: Cap
             "can't import 'prospect-jsn'; there are prospect-json",
         ),
         (
-            ["--to", "proassist-jsonl", "out"],
-            "can't export 'proassist-jsonl'; there are prospect-json",
+            ["--to", "proassist-jsn", "out"],
+            "can't export 'proassist-jsn'; there are prospect-json, proassist-jsonl",
         ),
         (["--to", "prospect-json", "out"], "no file x/clips.jsonl; check the path"),
         (["--from", "prospect-json", "nowhere"], "no nowhere/<dataset>/"),

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 _WORD = re.compile(r"[a-z]{3,}")
 _STEM = 5
-"""Letters of a word that count, so that "chopped" pairs with "chopping", "potato" with its plural."""
+"""Letters of a word that count: "chopped" pairs with "chopping", "potato" with its plural."""
 _ROUNDS = 3
 """Estimates of the trust in the listed order; later ones hardly differ."""
 _SCALINGS = 20

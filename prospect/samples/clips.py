@@ -3,12 +3,13 @@
 In: a dialogue, its state track, the number of frames. Out: `Clip`s whose token counts are the
 renderer's own. The cut is ProAssist's (arXiv 2506.05904, dataset preparation): after the last
 utterance that fits; the next clip begins 5 to 20 s before its first event. Unlike there nothing is
-dropped: where no utterance fits, the cut falls after the last event, else after the last frame.
+dropped: where no utterance fits, the cut falls after the last event, else after the last frame;
+`PROASSIST` is its rule with its drops.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from prospect import clock
 from prospect.errors import ConfigError, DataError
@@ -19,7 +20,32 @@ from prospect.types import Clip, Dialogue, Event, Prediction, State, StateTrack,
 
 RECENT_UTTERANCES = 3
 """How many utterances a new context repeats in words."""
-_OVERLAP_S = (5.0, 20.0)  # facts: ProAssist's keep_ctx range
+OVERLAP_S = 5.0
+"""How long a clip after the first only looks, as a stream does after a refresh of its context."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutRule:
+    """Where streams are cut, and what later clips are told.
+
+    Attributes:
+        back_s: Range, in seconds, of how long before its first event a later clip begins.
+        utterances_only: ProAssist's rule. Every clip ends with an utterance; what follows the last
+            one is dropped, and so is everything before an utterance that doesn't fit with it. A
+            later clip decides from its first new frame on, and may look back before the stream's
+            start.
+        reserve_len: Tokens kept free for what follows the last frame.
+        progress: The prompt tells the last summary in place of state and recent turns.
+    """
+
+    back_s: tuple[float, float] = (5.0, 20.0)
+    utterances_only: bool = False
+    reserve_len: int = 0
+    progress: bool = False
+
+
+PROSPECT = CutRule()
+PROASSIST = CutRule(utterances_only=True)
 
 
 def recent_turns(events: Sequence[Event], fps: float) -> tuple[Turn, ...]:
@@ -87,7 +113,9 @@ def whole_clip(dialogue: Dialogue, track: StateTrack, fps: float, num_frames: in
     )
 
 
-def cut(stream: Clip, renderer: Renderer, context_len: int, seed: int) -> list[Clip]:
+def cut(
+    stream: Clip, renderer: Renderer, context_len: int, seed: int, rule: CutRule = PROSPECT
+) -> list[Clip]:
     """Cut a stream into clips of at most ``context_len`` tokens.
 
     Args:
@@ -95,72 +123,116 @@ def cut(stream: Clip, renderer: Renderer, context_len: int, seed: int) -> list[C
         renderer: Counts the tokens.
         context_len: Tokens the model may see.
         seed: With the clip's id it decides how far a clip reaches back before its first event.
+        rule: `PROSPECT` drops nothing, `PROASSIST` does.
 
     Returns:
-        Clips in order; every event is in exactly one of them, every frame in at least one unless
-        it is silent and lies between a cut and the next clip's start.
+        Clips in order. By `PROSPECT` every event is in exactly one of them, and every frame is
+        decided on in one unless it is silent and lies between a cut and where the next clip's
+        first `OVERLAP_S` seconds end.
 
     Raises:
         ConfigError: one frame with its event doesn't fit.
     """
     clips: list[Clip] = []
-    decide_from = stream.start_frame
-    while decide_from < stream.stop_frame:
-        clip = _open(stream, decide_from, len(clips), seed)
-        stop = _stop(clip, renderer, context_len)
-        events = tuple(event for event in clip.events if event.frame < stop)
-        clips.append(replace(clip, stop_frame=stop, events=events))
-        decide_from = stop
+    start = stream.start_frame
+    while start < stream.stop_frame:
+        clip = _open(stream, start, len(clips), seed, rule)
+        stop = _stop(clip, renderer, context_len - rule.reserve_len, rule)
+        if stop is not None:
+            events = tuple(event for event in clip.events if event.frame < stop)
+            clips.append(replace(clip, stop_frame=stop, events=events))
+            start = stop
+        elif (skipped := _next_utterance(clip, rule)) is None:
+            break
+        elif skipped > start:
+            start = skipped
+        else:
+            raise ConfigError(
+                f"{clip.clip_id}: {context_len - rule.reserve_len} tokens don't hold the prompt "
+                f"({len(renderer.clip_prompt(clip))}), the repeated frames and frame "
+                f"{clip.decide_from} with its turns; raise context_len"
+            )
     return clips
 
 
-def _open(stream: Clip, decide_from: int, index: int, seed: int) -> Clip:
-    """The rest of the stream from ``decide_from`` on, and what it looks back on."""
+def first_decision(start_frame: int, cut_frame: int, first_frame: int, fps: float) -> int:
+    """From where a clip after the first decides.
+
+    Args:
+        start_frame: Where it begins.
+        cut_frame: Where the clip before it stops.
+        first_frame: Frame of its first event; the cut if it has none.
+        fps: Of the stream.
+
+    Returns:
+        `OVERLAP_S` seconds from its start, as after a refresh; not before the cut, and not after
+        the first event.
+    """
+    return min(max(cut_frame, start_frame + round(OVERLAP_S * fps)), first_frame)
+
+
+def _open(stream: Clip, cut_frame: int, index: int, seed: int, rule: CutRule) -> Clip:
+    """The rest of the stream from ``cut_frame`` on, and what it looks back on."""
     clip_id = f"{stream.dialogue_id}/{index}"
-    before = tuple(event for event in stream.events if event.frame < decide_from)
-    after = tuple(event for event in stream.events if event.frame >= decide_from)
-    start = decide_from
-    if index:
-        back_s = random.Random(text_hash(f"{seed} {clip_id}")).uniform(*_OVERLAP_S)
-        first = after[0].frame if after else decide_from
-        start = max(stream.start_frame, first - round(back_s * stream.fps))
+    before = tuple(event for event in stream.events if event.frame < cut_frame)
+    after = tuple(event for event in stream.events if event.frame >= cut_frame)
+    start = decide_from = cut_frame
+    if cut_frame > stream.start_frame:
+        back_s = random.Random(text_hash(f"{seed} {clip_id}")).uniform(*rule.back_s)
+        first = after[0].frame if after else cut_frame
+        earliest = 0 if rule.utterances_only else stream.start_frame
+        start = max(earliest, first + 1 - round(back_s * stream.fps))
+        decide_from = (
+            max(start, cut_frame)
+            if rule.utterances_only
+            else first_decision(start, cut_frame, first, stream.fps)
+        )
+    summaries = [event.summary for event in before if event.summary is not None]
     return replace(
         stream,
         clip_id=clip_id,
         start_frame=start,
-        decide_from=max(start, decide_from),
+        decide_from=decide_from,
         state=state_after(stream.state, before),
-        recent=recent_turns(before, stream.fps),
+        recent=() if rule.progress else recent_turns(before, stream.fps),
+        progress=summaries[-1] if rule.progress and summaries else stream.progress,
         events=after,
     )
 
 
-def _stop(clip: Clip, renderer: Renderer, context_len: int) -> int:
-    """Where to cut: the exclusive frame after the last utterance, event or frame that fits."""
-    prompt = renderer.clip_prompt(clip)
-    length = len(prompt) + (clip.decide_from - clip.start_frame) * renderer.tokens_per_frame
+def _stop(clip: Clip, renderer: Renderer, room: int, rule: CutRule) -> int | None:
+    """Where to cut: the exclusive frame after the last utterance, event or frame that fits.
+
+    None if nothing fits that the rule lets a clip end with.
+    """
+    length = len(renderer.clip_prompt(clip))
+    length += (clip.decide_from - clip.start_frame) * renderer.tokens_per_frame
     by_frame = {event.frame: event for event in clip.events}
     last_frame = last_event = last_speech = clip.decide_from
     for frame in range(clip.decide_from, clip.stop_frame):
         event = by_frame.get(frame, Event(frame))
         length += renderer.tokens_per_frame
         length += sum(len(tokens) for tokens, _ in renderer.event(event))
-        if length > context_len:
+        if length > room:
             break
         last_frame = frame + 1
         if event != Event(frame):
             last_event = frame + 1
         if event.speech is not None:
             last_speech = frame + 1
-    else:
-        return clip.stop_frame
-    for stop in (last_speech, last_event, last_frame):
-        if stop > clip.decide_from:
-            return stop
-    raise ConfigError(
-        f"{clip.clip_id}: {context_len} tokens don't hold the prompt ({len(prompt)}), the repeated "
-        f"frames and frame {clip.decide_from} with its turns; raise context_len"
-    )
+    stops = [last_speech]
+    if not rule.utterances_only:
+        stops += [last_event, last_frame]
+        if last_frame == clip.stop_frame:
+            stops = [last_frame]
+    return next((stop for stop in stops if stop > clip.decide_from), None)
+
+
+def _next_utterance(clip: Clip, rule: CutRule) -> int | None:
+    """Frame of the first utterance, to which ProAssist's rule skips; None if there is none."""
+    if not rule.utterances_only:
+        return clip.decide_from
+    return next((event.frame for event in clip.events if event.speech is not None), None)
 
 
 def by_dialogue(clips: Sequence[Clip]) -> list[list[Clip]]:

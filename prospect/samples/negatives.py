@@ -26,9 +26,11 @@ def subsample(
 
     Returns:
         (F,) labels of both. A frame where only one decision fires is a negative of the other and
-        always counts; so does the frame before a user turn for the update.
+        always counts; so does the frame before a user turn for the update. Where no frame has a
+        speak label, runs are those of the update.
     """
-    silent = (speak == SILENT) & (update != ACT)
+    labelled = speak if (speak != UNLABELLED).any() else update
+    silent = (labelled == SILENT) & (update != ACT)
     drop = np.zeros(len(speak), bool)
     for run in _runs(silent):
         keep = max(int(negative_rate * len(run)), 1)

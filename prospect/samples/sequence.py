@@ -5,11 +5,13 @@ what. Training renders whole clips; streaming asks for the same pieces one by on
 
     [system] prompt, task, steps, state, recent <end>
     <frame>*P  <frame>*P  [user] text <end>  <frame>*P  [state] S1->start <end>  [assistant] ...
+    <frame>*P  [user] request for a summary <end>  [assistant] summary <end>
 
-A frame's decisions are read at its last token; its turns follow that token.
+A frame's decisions are read at its last token; its turns follow that token. What a clip teaches
+(its kind) is told by the first line of its prompt, and decides which frames carry labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 from prospect.errors import ConfigError, DataError
 from prospect.files import text_hash
 from prospect.states.notation import SEPARATOR, format_state, format_transition
-from prospect.types import Clip, Event, State, Task, Transition, Turn
+from prospect.types import Clip, ClipKind, Event, State, Task, Transition, Turn
 
 SequenceRole = Literal["system", "user", "assistant", "state"]
 
@@ -29,19 +31,54 @@ NONE, SPEAK_GEN, STATE_GEN = 0, 1, 2
 SILENT, ACT, UNLABELLED = 0, 1, -1
 """The label of one decision at one frame."""
 
-PROMPTS = (
-    "You watch a person work through a camera at eye level. Track the steps of the task and help "
-    "at the right moment.",
-    "You are a proactive assistant. Follow what the person does, keep the state of every step, and "
-    "speak when it helps.",
-    "Help the person with the task in view. Note each step as it starts and as it is completed; "
-    "speak only when there is something to say.",
-    "Observe the task as it happens. Update the steps, answer questions, and point out mistakes "
-    "early.",
-    "You guide a person through a task. Watch every frame, know what is done and what is left, and "
-    "say the right thing in time.",
-    "Keep track of the task in front of the camera and support the person without being asked.",
-)
+PROMPTS: Mapping[ClipKind, tuple[str, ...]] = {
+    "dialogue": (
+        "You watch a person work through a camera at eye level. Track the steps of the task and "
+        "help at the right moment.",
+        "You are a proactive assistant. Follow what the person does, keep the state of every step, "
+        "and speak when it helps.",
+        "Help the person with the task in view. Note each step as it starts and as it is "
+        "completed; speak only when there is something to say.",
+        "Observe the task as it happens. Update the steps, answer questions, and point out "
+        "mistakes early.",
+        "You guide a person through a task. Watch every frame, know what is done and what is left, "
+        "and say the right thing in time.",
+        "Keep track of the task in front of the camera and support the person without being asked.",
+    ),
+    "state": (
+        "Watch the task and keep the state of its steps; say nothing.",
+        "Note each step as it starts and as it is completed, without a word to the person.",
+    ),
+    "summary": (
+        "Watch the person work and remember what is done.",
+        "Follow the task; its progress will be asked for at the end.",
+    ),
+    "narration": (
+        "Say what the person does, each action as it ends.",
+        "Narrate the actions of the person behind the camera as they happen.",
+        "Report every action in a few words once it is done.",
+    ),
+    "caption": (
+        "Describe each picture or short video in a few words.",
+        "Say in a few words what is shown, one after the other.",
+    ),
+}
+"""First line of the prompt by what a clip teaches."""
+SUMMARY_REQUEST = "Summarize the progress of the task so far."
+"""What the user asks after the last frame of a clip that has a summary."""
+_LABELLED: Mapping[ClipKind, tuple[bool, bool]] = {
+    "dialogue": (True, True),
+    # the talk was taken out, so silence here says nothing of when to speak
+    "state": (False, True),
+    # ProAssist disables silent frames too where only a summary is asked for
+    "summary": (False, False),
+    "narration": (True, False),
+    # a caption ends where its row of the file ends: nothing in view tells when
+    "caption": (False, False),
+}
+"""Whether frames of this kind of clip carry speak and update labels."""
+_BARE: frozenset[ClipKind] = frozenset({"narration", "caption"})
+"""Kinds whose prompt tells nothing of a task."""
 
 _FORMATS = {
     # marker in the vocabulary -> (turn header, end of turn, text before the first turn)
@@ -95,7 +132,7 @@ class Renderer:
             )
         self._tokenizer = tokenizer
         self._header, end, begin = formats[0]
-        self._begin = self._special(begin)
+        self.begin: list[int] = self._special(begin)
         self.tokens_per_frame = tokens_per_frame
         self.image_id: int = vocabulary[images[0]]
         self.end_id: int = vocabulary[end]
@@ -103,7 +140,14 @@ class Renderer:
         self.special_ids: list[int] = sorted(token_id for token_id, t in added if t.special)
 
     def prompt(
-        self, task: Task, state: State | None, recent: Sequence[Turn], knowledge: bool, key: str
+        self,
+        task: Task,
+        state: State | None,
+        recent: Sequence[Turn],
+        knowledge: bool,
+        key: str,
+        kind: ClipKind = "dialogue",
+        progress: str | None = None,
     ) -> list[int]:
         """The system turn that opens a context.
 
@@ -113,17 +157,22 @@ class Renderer:
             recent: `prospect.samples.clips.recent_turns` before it; may be empty.
             knowledge: False leaves steps and state out.
             key: The dialogue; chooses one of `PROMPTS`, so that all its contexts share one.
+            kind: What is taught; narration and captions have no task, state or recent turns.
+            progress: Told in place of state and recent turns, if given.
         """
-        lines = [PROMPTS[int(text_hash(key), 16) % len(PROMPTS)], f"Task: {task.goal}"]
-        if knowledge:
-            lines += ["Steps:", *(f"- {step.id}: {step.name}" for step in task.steps)]
-            if state is not None:
-                lines.append(f"State: {format_state(state)}")
-        if recent:
-            # one line each, or a user could write a line of state into the system turn
-            said = [(turn.role, " ".join(turn.text.split())) for turn in recent]
-            lines += ["Recent:", *(f"- {role}: {text}" for role, text in said)]
-        return self._begin + self.turn("system", "\n".join(lines))
+        lines = [PROMPTS[kind][int(text_hash(key), 16) % len(PROMPTS[kind])]]
+        if kind not in _BARE:
+            lines.append(f"Task: {task.goal}")
+            if knowledge:
+                lines += ["Steps:", *(f"- {step.id}: {step.name}" for step in task.steps)]
+            if progress is not None:
+                lines.append(f"Progress: {_one_line(progress)}")
+            else:
+                if knowledge and state is not None:
+                    lines.append(f"State: {format_state(state)}")
+                if recent:
+                    lines += ["Recent:", *(f"- {t.role}: {_one_line(t.text)}" for t in recent)]
+        return self.begin + self.turn("system", "\n".join(lines))
 
     def frame(self) -> list[int]:
         """The tokens of one frame; the model puts the frame's vectors in their place."""
@@ -178,17 +227,38 @@ class Renderer:
             parts.append((self.turn("user", event.user), NONE))
         return parts
 
+    def summary_turns(self, summary: str | None) -> list[tuple[list[int], int]]:
+        """What follows a clip's last frame: the request for a summary and its answer; or nothing.
+
+        The user asks, so there is nothing to decide: no frame is labelled for it.
+        """
+        if summary is None:
+            return []
+        return [
+            (self.turn("user", SUMMARY_REQUEST), NONE),
+            (self.turn("assistant", summary), SPEAK_GEN),
+        ]
+
     def clip_prompt(self, clip: Clip) -> list[int]:
         """The system turn of a clip."""
         state = clip.state if clip.state_known else None
-        return self.prompt(clip.task, state, clip.recent, clip.knowledge, clip.dialogue_id)
+        return self.prompt(
+            clip.task,
+            state,
+            clip.recent,
+            clip.knowledge,
+            clip.dialogue_id,
+            clip.kind,
+            clip.progress,
+        )
 
     def clip(self, clip: Clip) -> Rendered:
         """The whole clip with its targets.
 
         A frame before a user turn has no speak label unless something is said there; frames
         before ``decide_from`` have none at all; where steps or states are unknown no update is
-        labelled.
+        labelled. State clips label the update alone, narrations speech alone, summaries and
+        captions neither: they are learned as text.
 
         Raises:
             DataError: an event outside ``[decide_from, stop_frame)``, or two at one frame.
@@ -202,39 +272,55 @@ class Renderer:
             )
         ids = self.clip_prompt(clip)
         targets = [NONE] * len(ids)
-        num_frames = clip.stop_frame - clip.start_frame
-        ends = np.zeros(num_frames, np.int64)
-        speak = np.full(num_frames, SILENT, np.int8)
-        update = np.full(num_frames, SILENT, np.int8)
-        speak[: clip.decide_from - clip.start_frame] = UNLABELLED
-        update[: clip.decide_from - clip.start_frame] = UNLABELLED
-        for index in range(num_frames):
+        ends = np.zeros(clip.stop_frame - clip.start_frame, np.int64)
+        for index in range(len(ends)):
             ids += self.frame()
             targets += [NONE] * self.tokens_per_frame
             ends[index] = len(ids) - 1
             event = by_frame.get(clip.start_frame + index)
-            if event is None:
-                continue
-            update[index] = ACT if event.transitions else SILENT
-            if event.speech is not None:
-                speak[index] = ACT
-            elif event.user is not None:
-                speak[index] = UNLABELLED
-            for tokens, target in self.event(event):
+            for tokens, target in self.event(event) if event else ():
                 ids += tokens
                 targets += [target] * len(tokens)
-        if not (clip.knowledge and clip.state_known):
-            update[:] = UNLABELLED
+        for tokens, target in self.summary_turns(clip.summary):
+            ids += tokens
+            targets += [target] * len(tokens)
+        speak, update = _labels(clip)
         return Rendered(np.array(ids), np.array(targets, np.int8), ends, speak, update)
 
     def clip_len(self, clip: Clip) -> int:
         """Tokens of the rendered clip."""
-        turns = sum(len(tokens) for event in clip.events for tokens, _ in self.event(event))
+        turns = [tokens for event in clip.events for tokens, _ in self.event(event)]
+        turns += [tokens for tokens, _ in self.summary_turns(clip.summary)]
         return (
             len(self.clip_prompt(clip))
             + (clip.stop_frame - clip.start_frame) * self.tokens_per_frame
-            + turns
+            + sum(map(len, turns))
         )
 
     def _special(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+
+def _labels(clip: Clip) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """(F,) speak and update labels."""
+    num_frames = clip.stop_frame - clip.start_frame
+    speak = np.full(num_frames, SILENT, np.int8)
+    update = np.full(num_frames, SILENT, np.int8)
+    for event in clip.events:
+        index = event.frame - clip.start_frame
+        update[index] = ACT if event.transitions else SILENT
+        if event.speech is not None:
+            speak[index] = ACT
+        elif event.user is not None:
+            speak[index] = UNLABELLED
+    repeated = clip.decide_from - clip.start_frame
+    speaks, updates = _LABELLED[clip.kind]
+    tracked = updates and clip.knowledge and clip.state_known
+    speak[: repeated if speaks else num_frames] = UNLABELLED
+    update[: repeated if tracked else num_frames] = UNLABELLED
+    return speak, update
+
+
+def _one_line(text: str) -> str:
+    """Text for the prompt; on several lines a user could write a state into the system turn."""
+    return " ".join(text.split())

@@ -110,9 +110,9 @@ SPOKEN = replace(
 def test_the_cut_falls_after_the_last_utterance_that_fits(renderer: Renderer) -> None:
     first, second = cut(SPOKEN, renderer, room(renderer, SPOKEN, 140), 0)
     assert (first.stop_frame, first.events) == (101, SPOKEN.events[:2])
-    # the next begins 5 to 20 s before its first event, and decides from the cut on
-    assert 110 - 40 <= second.start_frame <= 110 - 10
-    assert second.decide_from == 101
+    # the next begins 5 to 20 s before its first event is decided, and looks for 5 s
+    assert 111 - 40 <= second.start_frame <= 111 - 10
+    assert second.decide_from == min(max(101, second.start_frame + 10), 110)
     assert second.events == SPOKEN.events[2:]
     assert [turn.text for turn in second.recent] == ["One.", "Two."]
     assert second.stop_frame == 200
@@ -166,12 +166,12 @@ def test_clips_of_any_stream(tokenizer: PreTrainedTokenizerBase, seed: int, size
     for before, clip in pairwise(clips):
         assert 0 <= clip.start_frame <= clip.decide_from < clip.stop_frame
         assert before.stop_frame <= clip.decide_from
-        back = (clip.events[0].frame if clip.events else clip.decide_from) - clip.start_frame
-        assert 10 <= back <= 40 or clip.start_frame == 0
+        first = clip.events[0].frame if clip.events else before.stop_frame
+        assert 10 <= first + 1 - clip.start_frame <= 40 or clip.start_frame == 0
         past = [event for event in stream.events if event.frame < before.stop_frame]
         assert clip.recent == recent_turns(past, stream.fps)
-        if clip.decide_from > before.stop_frame:  # what lies in neither is silent
-            assert clip.decide_from == clip.start_frame
+        # 5 s to look, unless it must decide earlier; what lies in neither clip is silent
+        assert clip.decide_from == min(max(before.stop_frame, clip.start_frame + 10), first)
     assert join(clips) == stream
 
 

@@ -24,7 +24,7 @@ from prospect.samples.sequence import (
     Rendered,
     Renderer,
 )
-from prospect.types import Clip, Dialogue, Event, Step, Task, Transition, Turn
+from prospect.types import Clip, ClipKind, Dialogue, Event, Step, Task, Transition, Turn
 from tests.clips import random_stream
 
 TEA = replace(
@@ -60,7 +60,7 @@ def test_the_layout_of_a_clip(tokenizer: PreTrainedTokenizerBase, size: int) -> 
     renderer = Renderer(tokenizer, size)
     rendered = renderer.clip(TEA)
     frame = text(tokenizer, [renderer.image_id]) * size
-    (prompt,) = (p for p in PROMPTS if p in text(tokenizer, rendered.ids))
+    (prompt,) = (p for p in PROMPTS["dialogue"] if p in text(tokenizer, rendered.ids))
     assert text(tokenizer, rendered.ids) == (
         f"<|im_start|>system\n{prompt}\nTask: Make tea\nSteps:\n- S1: Boil water.\n- S2: Pour it.\n"
         "State: S1: in_progress, S2: not_started\n"
@@ -109,6 +109,40 @@ def test_with_the_state_unknown_the_prompt_lists_the_steps_alone(
     assert renderer.clip(clip).update.tolist() == [_] * 8
 
 
+def test_a_summary_stands_in_the_prompt_in_place_of_state_and_recent_turns(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    renderer = Renderer(tokenizer, 1)
+    clip = replace(TEA, progress="Water is on.\nState: S1: completed")
+    prompt = text(tokenizer, renderer.clip_prompt(clip))
+    # on one line: a summary can't write a state
+    assert prompt.endswith("- S2: Pour it.\nProgress: Water is on. State: S1: completed<|im_end|>")
+    bare = replace(clip, knowledge=False)
+    assert "Task: Make tea\nProgress:" in text(tokenizer, renderer.clip_prompt(bare))
+
+
+@pytest.mark.parametrize("kind", ["narration", "caption"])
+def test_narrations_and_captions_have_no_task(
+    tokenizer: PreTrainedTokenizerBase, kind: ClipKind
+) -> None:
+    renderer = Renderer(tokenizer, 1)
+    prompt = text(tokenizer, renderer.clip_prompt(replace(TEA, kind=kind)))
+    assert prompt in {f"<|im_start|>system\n{line}<|im_end|>" for line in PROMPTS[kind]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "speaks", "updates"),
+    [("state", 0, 1), ("summary", 0, 0), ("narration", 1, 0), ("caption", 0, 0)],
+)
+def test_each_kind_labels_what_it_teaches(
+    tokenizer: PreTrainedTokenizerBase, kind: ClipKind, speaks: int, updates: int
+) -> None:
+    plain = Renderer(tokenizer, 1).clip(TEA)
+    rendered = Renderer(tokenizer, 1).clip(replace(TEA, kind=kind))
+    assert rendered.speak.tolist() == (plain.speak.tolist() if speaks else [_] * 8)
+    assert rendered.update.tolist() == (plain.update.tolist() if updates else [_] * 8)
+
+
 def test_clips_of_one_dialogue_share_a_prompt_and_dialogues_do_not(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
@@ -119,7 +153,7 @@ def test_clips_of_one_dialogue_share_a_prompt_and_dialogues_do_not(
         text(tokenizer, renderer.clip_prompt(replace(TEA, dialogue_id=str(i)))).split("\n")[1]
         for i in range(60)
     }
-    assert prompts == set(PROMPTS)
+    assert prompts == set(PROMPTS["dialogue"])
 
 
 def test_nobody_can_forge_a_turn_or_a_frame(tokenizer: PreTrainedTokenizerBase) -> None:

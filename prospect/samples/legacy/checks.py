@@ -28,10 +28,9 @@ SPARSE_A = "sparse form without a conversation"
 NOT_JSON = "not JSON"
 TOO_LONG = "longer than the context"
 OVERLAP_ONLY = "nothing but turns of earlier clips"
-SUMMARY_ONLY = "summary only"
 
 _NUMBERED = re.compile(r"\d+\.\s+(.*)")
-_USER_ID = re.compile(r".*_(\d+)")
+_USER_ID = re.compile(r".*_(\d+)(\+\w+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +255,16 @@ def group_dialogues(keys: Iterable[tuple[str, str | None, int]]) -> list[list[in
 
 
 def name_dialogue(video_id: str, user_type: str, user_id: str | None, taken: set[str]) -> str:
-    """A dialogue id with the user id's number, or the next free one; adds it to ``taken``."""
+    """A dialogue id with the user id's number, or the next free one; adds it to ``taken``.
+
+    A variant's name (``talk_some_0+summary``) is kept.
+    """
     match = _USER_ID.fullmatch(user_id or "")
     number = int(match.group(1)) if match else 0
-    while f"{video_id}/{user_type}-{number}" in taken:
+    variant = (match.group(2) if match else None) or ""
+    while f"{video_id}/{user_type}-{number}{variant}" in taken:
         number += 1
-    name = f"{video_id}/{user_type}-{number}"
+    name = f"{video_id}/{user_type}-{number}{variant}"
     taken.add(name)
     return name
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from prospect import clock
 from prospect.errors import DataError
-from prospect.samples.clips import recent_turns
+from prospect.samples.clips import first_decision, recent_turns
 from prospect.samples.legacy.checks import (
     BEYOND,
     CONTRADICTION,
@@ -102,7 +102,7 @@ def _read(sample: Sample, first: Sample, past: _Past, limits: Limits) -> Reading
     items = _merge(own, derived)
     if not items and repeated:
         raise Invalid(OVERLAP_ONLY, f"{sample.where()}: earlier clips have all its turns")
-    decide_from = _decide_from(lower, items, past, fps)
+    decide_from = _decide_from(start, lower, items, past, fps)
     events = _place(sample, items, fps, decide_from)
     stop = max(stop, events[-1].frame + 1) if events else stop
     if stop <= decide_from:
@@ -197,12 +197,19 @@ def _precedes(item: Item, timed: TimedTransition) -> bool:
     return item.time_s < timed.time_s
 
 
-def _decide_from(lower: int, items: Sequence[SourceItem], past: _Past, fps: float) -> int:
-    """After the previous clip's last event; after its last frame if no own event is there."""
-    if not items:
-        return max(lower, past.stop_frame)
-    first = clock.deciding_frame(items[0].item.time_s, fps, lower)
-    return max(lower, min(past.stop_frame, first))
+def _decide_from(
+    start: int, lower: int, items: Sequence[SourceItem], past: _Past, fps: float
+) -> int:
+    """After the previous clip's last event; after its last frame if no own event is there.
+
+    A later clip only looks for its first seconds, like those we cut.
+    """
+    if past.clip_idx < 0:
+        return lower
+    first = past.stop_frame
+    if items:
+        first = clock.deciding_frame(items[0].item.time_s, fps, lower)
+    return max(lower, first_decision(start, past.stop_frame, first, fps))
 
 
 def _place(

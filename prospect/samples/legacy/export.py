@@ -31,6 +31,11 @@ MOVED_FILE = "moved.json"
 Times = Mapping[Transition, float]
 
 
+def holds(clip: Clip) -> bool:
+    """Whether the format has this kind of clip: a dialogue with its states, nothing else."""
+    return clip.kind == "dialogue" and clip.state_known and clip.progress is None
+
+
 def write_prospect_json(imported: Import, out: Path, limits: Limits) -> list[Path]:
     """Write an import's files back, repaired, and ``moved.json`` with every label that moved.
 
@@ -120,9 +125,9 @@ def _repair(
     counts = sparse_counts(clip)
     sample.update((key, counts[key]) for key in counts if stored.get(key) is not None)
     if stored.get("inferred_knowledge") is not None:
-        sample["inferred_knowledge"] = _knowledge(clip)
+        sample["inferred_knowledge"] = knowledge(clip)
     metadata = stored.get("metadata") or {}
-    sample["metadata"] = {**metadata, **_identity(clip)}
+    sample["metadata"] = {**metadata, **identity(clip)}
     if metadata.get("initial_dst_state") is not None:
         sample["metadata"]["initial_dst_state"] = dict(clip.state)
     made = times[clip.dialogue_id]
@@ -146,7 +151,7 @@ def _sample(
     return {
         "video_uid": clip.video_id,
         "inferred_goal": clip.task.goal,
-        "inferred_knowledge": _knowledge(clip),
+        "inferred_knowledge": knowledge(clip),
         "video_labels": {},
         "conversation": _conversation(clip, items, ()),
         "dst": [_step(step, times) for step in clip.task.steps],
@@ -157,7 +162,7 @@ def _sample(
         "num_tokens_per_img": tokens_per_frame,
         "fps": clip.fps,
         "quality": None,
-        "metadata": {**_identity(clip), "add_knowledge": clip.knowledge},
+        "metadata": {**identity(clip), "add_knowledge": clip.knowledge},
     }
 
 
@@ -181,12 +186,13 @@ def _recomputed(clip: Clip, limits: Limits) -> dict[str, Any]:
     }
 
 
-def _knowledge(clip: Clip) -> str:
+def knowledge(clip: Clip) -> str:
+    """The goal, then the steps on numbered lines."""
     lines = [f"{number}. {step.name}" for number, step in enumerate(clip.task.steps, start=1)]
     return "\n".join([clip.task.goal, *lines])
 
 
-def _identity(clip: Clip) -> dict[str, str]:
+def identity(clip: Clip) -> dict[str, str]:
     """User type and id, from which a reader makes the same dialogue id."""
     name = clip.dialogue_id.rpartition("/")[2]
     return {"user_type": clip.user_type, "user_id": "_".join(name.rsplit("-", 1))}

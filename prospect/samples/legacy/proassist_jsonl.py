@@ -7,8 +7,8 @@ Out: an `Import`.
 
 Frames come from the times by our clock, and are compared with the last frame before each turn.
 System turns (prompt, "Task knowledge: ...") give way to our prompt. A closing request for a
-summary takes one frame on which nothing is to be decided: the frame is left out, the summary
-becomes that of the last utterance. Clips of summaries alone have no dialogue and are dropped.
+summary takes one frame on which nothing is to be decided: the frame is left out, and the summary
+is also that of the last utterance. Files named ``narration...`` hold narrations.
 ProAssist knows steps only as text: they become S1, S2 ... without any transition.
 """
 
@@ -23,7 +23,6 @@ from prospect.files import read_text
 from prospect.samples.legacy.checks import (
     MALFORMED,
     NOT_JSON,
-    SUMMARY_ONLY,
     Deviation,
     Import,
     Invalid,
@@ -43,7 +42,7 @@ from prospect.samples.legacy.checks import (
 from prospect.samples.legacy.dialogue import assemble
 from prospect.samples.legacy.records import FrameIndex, Name, Rate, Seconds
 from prospect.states.transitions import initial_state
-from prospect.types import Clip, Split, Task, Turn, UserType
+from prospect.types import Clip, ClipKind, Split, Task, Turn, UserType
 
 _SPLIT_NAME = re.compile(r".*_(train|val|test)_L\d+_I\d+.*\.jsonl")
 
@@ -156,30 +155,38 @@ def read_proassist_jsonl(
 
 
 def _read_lines(path: Path, tally: Tally) -> Iterator[Checked]:
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    for index, line in enumerate(lines):
+    index = 0
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            yield _check(line, path, index, tally)
+            yield _check(_value(line, path, number), path, index, tally)
         except Invalid as error:
-            (tally.drop if error.reason == SUMMARY_ONLY else tally.refuse)(error)
+            tally.refuse(error)
+        index += 1
 
 
-def _check(line: str, path: Path, index: int, tally: Tally) -> Checked:
+def _value(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise Invalid(NOT_JSON, f"{path}:{number}: not JSON: {error.msg}") from error
+
+
+def _check(value: Any, path: Path, index: int, tally: Tally) -> Checked:
     where = place_name(path, index)
     unknown = tally.unknown_keys
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise Invalid(NOT_JSON, f"{where}: not JSON: {error.msg}") from error
     raw = parse_known(value, RawSample, where, "sample", unknown)
     metadata = parse_known(raw.metadata, RawMetadata, f"{where}: metadata", "metadata", unknown)
-    if metadata.summary_only:
-        raise Invalid(SUMMARY_ONLY, f"{where}: 'summary_only': no dialogue to learn from")
     turns = [
         parse_known(turn, RawTurn, place_name(path, index, number), "turn", unknown)
         for number, turn in enumerate(raw.conversation)
     ]
     tail = _tail(turns)
+    if metadata.summary_only and tail is None:
+        raise Invalid(
+            MALFORMED, f"{where}: metadata: 'summary_only', but no summary at the end to learn from"
+        )
     talk = turns if tail is None else turns[:-3]
     items = [
         SourceItem(number, _turn(turn, place_name(path, index, number)))
@@ -265,8 +272,16 @@ def _sample(one: Checked, path: Path, dialogue_id: str, split: Split) -> Sample:
         frames_file=raw.frames_file,
         state_known=False,
         knowledge=metadata.add_knowledge,
+        kind=_kind(metadata, path),
+        summary=one.tail,
     )
     return Sample(path, one.index, raw.clip_idx, clip, one.items, (), one)
+
+
+def _kind(metadata: RawMetadata, path: Path) -> ClipKind:
+    if metadata.summary_only:
+        return "summary"
+    return "narration" if path.name.startswith("narration") else "dialogue"
 
 
 def _moved(reading: Reading) -> Iterator[Moved]:
@@ -296,7 +311,7 @@ def _deviations(reading: Reading, limits: Limits) -> Iterator[Deviation]:
     ]
     if checked.raw.seq_len is not None:
         rows.append((None, "seq_len", checked.raw.seq_len, limits.count_tokens(clip)))
-    if checked.tail is not None:
+    if checked.tail is not None and clip.kind == "dialogue":
         rows.append((None, "summary", checked.tail, summaries[-1] if summaries else None))
     rows += [(move.turn, "frames", move.before, move.after) for move in _moved(reading)]
     rows += [

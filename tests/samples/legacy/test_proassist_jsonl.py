@@ -121,7 +121,7 @@ def test_the_closing_summary_takes_no_frame(tmp_path: Path) -> None:
     one["metadata"]["has_summary"] = True
     result = read(tmp_path, one)
     assert (result.clips[0].stop_frame, result.clips[0].events[-1].frame) == (21, 20)
-    assert result.clips[0].events[-1].summary == "Hot."
+    assert result.clips[0].events[-1].summary == result.clips[0].summary == "Hot."
     assert result.deviations == ()
     del one["conversation"][7]["progress"]
     assert read(tmp_path, one).clips[0].events[-1].summary == "Hot."
@@ -129,11 +129,25 @@ def test_the_closing_summary_takes_no_frame(tmp_path: Path) -> None:
     assert read(tmp_path, one).deviating_fields() == {"summary": 1}
 
 
-def test_summaries_alone_are_dropped(tmp_path: Path) -> None:
+def test_summaries_alone_are_clips_of_their_own_kind(tmp_path: Path) -> None:
     one = line()
-    one["metadata"]["summary_only"] = True
-    result = read(tmp_path, one, LINE)
-    assert str(result.account) == "kept 1 of 2; dropped 1 (1 summary only)"
+    one["conversation"] = [*one["conversation"][:4], {"role": "frames", "start": 10, "end": 21}]
+    one["conversation"] += TAIL
+    one["end_frame_idx"] = 22
+    one["metadata"].update(summary_only=True, has_summary=True)
+    result = read(tmp_path, one)
+    (clip,) = result.clips
+    assert (clip.kind, clip.summary, clip.stop_frame) == ("summary", "Hot.", 21)
+    assert [(event.frame, event.user) for event in clip.events] == [(9, "I make tea.")]
+    assert result.deviations == ()
+    one["conversation"] = one["conversation"][:-3]
+    with pytest.raises(DataError, match=r"sample 0: metadata: 'summary_only', but no summary"):
+        read(tmp_path, one)
+
+
+def test_a_file_of_narrations(tmp_path: Path) -> None:
+    (clip,) = read(tmp_path, LINE, name="narration_train_L4096_I1.jsonl").clips
+    assert (clip.kind, clip.split) == ("narration", "train")
 
 
 def test_a_later_clip_repeats_frames_not_decisions(tmp_path: Path) -> None:
@@ -145,7 +159,7 @@ def test_a_later_clip_repeats_frames_not_decisions(tmp_path: Path) -> None:
         {"role": "assistant", "time": 20.0, "content": "Drink.", "labels": ""},
     ]
     second = read(tmp_path, LINE, later).clips[1]
-    assert (second.start_frame, second.decide_from, second.stop_frame) == (14, 21, 40)
+    assert (second.start_frame, second.decide_from, second.stop_frame) == (14, 24, 40)
     assert [turn.text for turn in second.recent] == ["Boil it.", "Pour."]
 
 
@@ -171,9 +185,11 @@ def test_errors_name_their_place(tmp_path: Path, change: Any, message: str) -> N
 def test_bad_json_and_frames_beyond_the_store(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"turn 7: field 'time'.*\[0, 15\) are stored for T1"):
         read(tmp_path, LINE, limits=stored(range(15)))
-    (tmp_path / "bad.jsonl").write_text("{\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"bad\.jsonl: sample 0: not JSON"):
+    (tmp_path / "bad.jsonl").write_text(f"{json.dumps(LINE)}\n\n{{\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"bad\.jsonl:3: not JSON"):
         read_proassist_jsonl(tmp_path / "bad.jsonl", NO_LIMITS)
+    kept = read_proassist_jsonl(tmp_path / "bad.jsonl", NO_LIMITS, drop_invalid=True)
+    assert str(kept.account) == "kept 1 of 2; dropped 1 (1 not JSON)"
 
 
 def test_numbered_lines() -> None:

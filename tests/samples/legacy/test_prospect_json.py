@@ -146,8 +146,8 @@ def test_07_repeated_turns_are_supervised_once(sample: Json, clip: Clip, tmp_pat
     result = read(tmp_path, *clips)
     assert tuple(e for one in result.clips for e in one.events) == clip.events
     first, second, third = result.clips
-    # the third clip begins with the repeated turns of 185.0 s, frame 369
-    assert (third.start_frame, third.decide_from, third.events[0].frame) == (369, 371, 394)
+    # the third clip begins with the repeated turns of 185.0 s, frame 369, and looks for 5 s
+    assert (third.start_frame, third.decide_from, third.events[0].frame) == (369, 379, 394)
     assert [turn.text for turn in second.recent] == [e.speech for e in clip.events[2:5]]
     assert third.recent[-1] == Turn("assistant", 185.0, second.events[-1].speech or "")
     assert first.recent == ()
