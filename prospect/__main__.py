@@ -13,9 +13,10 @@ from pathlib import Path
 
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
-from prospect import stages
+from prospect import exchange, stages
+from prospect.dialogues.quality import Rules
 from prospect.errors import ProspectError
-from prospect.exchange import EXPORTS, IMPORTS, export_clips, import_clips, inspect
+from prospect.exchange import EXPORTS, IMPORTS, export_clips, import_clips
 from prospect.model.config import ModelConfig
 from prospect.run import RunConfig, run
 from prospect.types import Split
@@ -29,6 +30,10 @@ def clips(
     frames_root: Path | None = None,
     drop_invalid: bool = False,
     split: Split = "test",
+    without_videos: bool = False,
+    variants: tuple[str, ...] = ("dialogue",),
+    rules: Rules | None = None,
+    num_workers: int = 2,
     source: tuple[str, str] | None = None,
     target: tuple[str, str] | None = None,
 ) -> None:
@@ -42,19 +47,55 @@ def clips(
         frames_root: Folder of the frame stores, when importing.
         drop_invalid: Drop and count imported clips that can't be right instead of stopping.
         split: Of imported files that are not named after theirs.
+        without_videos: Trust the annotated durations, when cutting.
+        variants: What is made of each dialogue: dialogue, no_knowledge, state, summarized,
+            proassist, summary; and narration of each annotation.
+        rules: Which dialogues are good enough to be cut; without, all are.
+        num_workers: Processes that cut.
         source: What to import.
         target: What to export.
     """
     if source is None and target is None:
-        stages.clips(data, fps, seed, model)
+        stages.clips(data, fps, seed, model, without_videos, variants, rules, num_workers)
     imported = None
     if source is not None:
         kind, path = source
-        imported = import_clips(kind, Path(path), data, model, frames_root, drop_invalid, split)
+        imported = import_clips(
+            kind, Path(path), data, model, frames_root, drop_invalid, split, fps
+        )
     if target is not None:
         kind, path = target
         repairs = imported if source and source[0] == kind else None
         export_clips(kind, Path(path), repairs, data, model)
+
+
+def inspect(
+    data: Path,
+    clip: str | None = None,
+    model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
+    html: Path | None = None,
+    edit: bool = False,
+    author: str = "",
+    port: int = 8765,
+) -> None:
+    """Count and check clips, and draw one as the model sees it; or edit a folder's labels.
+
+    Args:
+        data: The data folder, or a JSONL file of clips.
+        clip: Id of the clip to draw; None takes the first.
+        model: Whose renderer counts the tokens.
+        html: A page that gets the same.
+        edit: Open a local page on which states and turns are changed by hand.
+        author: Whose name stands beside these changes.
+        port: Of this machine, for that page.
+    """
+    if not edit:
+        exchange.inspect(data, clip, model, html)
+        return
+    from prospect.serve.edit import serve
+
+    stages.say(f"open http://127.0.0.1:{port} to edit the labels of {data}; Ctrl+C ends")
+    serve(data, author, port)
 
 
 VERBS: dict[str, Callable[..., None]] = {
@@ -95,6 +136,9 @@ def build_parser() -> ArgumentParser:
 def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None]) -> None:
     """The function's parameters as options: paths as lists, switches without a value."""
     by_hand: set[str | int] = {"source", "target"} if name == "clips" else set()
+    if name == "inspect":
+        verb.add_argument("data", type=Path, help="data folder, or JSONL file of clips")
+        by_hand.add("data")
     for key, parameter in signature(function).parameters.items():
         required = parameter.default is Parameter.empty
         if parameter.annotation is bool:
@@ -122,6 +166,8 @@ def parse(args: Sequence[str]) -> Namespace:
     """A command line's verb and its typed options; exits with status 2 on what it can't read."""
     parser = build_parser()
     spelled = [_underscored(one) if one.startswith("--") else one for one in args]
+    if spelled[:1] == ["inspect"]:  # its data may be named as for the other verbs
+        spelled = [one for one in spelled if one != "--data"]
     parsed: Namespace = parser.instantiate(parser.parse_args(spelled))
     return parsed
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prospect.dataset import write_dataset_manifest
 from prospect.errors import ConfigError
 from prospect.files import Account, read_records, write_account, write_json, write_records
 from prospect.model.config import ModelConfig
@@ -64,6 +65,7 @@ def import_clips(
         raise ConfigError(f"can't import {kind!r}; there are {', '.join(IMPORTS)}")
     imported = readers[kind](path, _limits(model, data, frames_root), drop_invalid, split)
     write_records(data / CLIPS, imported.clips)
+    write_dataset_manifest(data, frames_root, model.encoder)
     write_json(
         data / f"{CLIPS}.account.json",
         {
@@ -89,6 +91,7 @@ def _import_captions(path: Path, data: Path, model: ModelConfig, split: Split, f
     found = read_captions(path)
     clips, account = pack(found, path.stem, split, fps, load_renderer(model), model.context_len)
     write_records(data / CLIPS, clips)
+    write_dataset_manifest(data)
     write_account(data / CLIPS, account)
     say(f"{data / CLIPS}: {len(clips)} clips; captions: {account}")
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prospect import stages
+from prospect.dialogues.edits import EDITS
+from prospect.dialogues.llm import LLMSettings
+from prospect.dialogues.quality import Rules
 from prospect.errors import ConfigError
 from prospect.exchange import import_clips
 from prospect.files import (
@@ -29,10 +32,11 @@ from prospect.files import (
 )
 from prospect.model.config import ModelConfig
 from prospect.stages import ANNOTATIONS, CLIPS, ToySplit, say
+from prospect.states.transitions import BASIC
 from prospect.stream.config import StreamConfig
 from prospect.toy.world import write_world
 from prospect.train.config import TrainConfig
-from prospect.types import Split, UserType
+from prospect.types import Move, Split, UserType
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class AnnotatedData:
         dataset: Name of an adapter.
         root: Of its files, or of a tree of datasets; ``bundled`` takes those of the package.
         writer: Of the dialogues.
+        llm: Whom the writer ``llm`` asks.
+        splits: ``given``, ``by_video`` or ``by_task``, see `prospect annotate`.
         draw: Draw the videos, for data whose videos are not at hand.
         without_videos: Cut clips by the annotated durations; nothing can be learned from them
             before the videos are there.
@@ -60,6 +66,8 @@ class AnnotatedData:
     dataset: str
     root: Path
     writer: str = "scripted"
+    llm: LLMSettings | None = None
+    splits: str = "given"
     draw: bool = False
     without_videos: bool = False
 
@@ -99,10 +107,13 @@ class RunConfig:
             own splits; another one gives all its clips. Without `train` only the data is made.
         test_split: The split of a folder to train on that is tested on.
         fps: Of the stream.
-        user_types: One scripted dialogue a video for each.
+        user_types: One dialogue a video for each; a type may be named several times.
+        moves: The vocabulary of transitions; add ``reopen`` for revisits.
         seed: Of dialogues and cuts.
         model, training, stream: As in the stages.
         blind: Also stream with the eyes shut, as a baseline.
+        variants: What is made of each dialogue, see `prospect clips`.
+        rules: Which dialogues are good enough to be cut; None takes all.
         num_workers: Processes that cut clips; any number makes the same ones.
     """
 
@@ -114,11 +125,14 @@ class RunConfig:
     test_split: Split = "test"
     fps: float = 2.0
     user_types: tuple[UserType, ...] = ("talk_some",)
+    moves: tuple[Move, ...] = BASIC
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     blind: bool = True
+    variants: tuple[str, ...] = ("dialogue",)
+    rules: Rules | None = None
     num_workers: int = 2
 
 
@@ -196,26 +210,38 @@ def _annotated(
     if source.toy is not None:
         toy = source.toy
         write_world(folder, toy.split, toy.num_videos, toy.seed)
-        writer = "scripted"
+        writer, llm = "scripted", None
     elif source.annotated is not None:
         annotated = source.annotated
-        writer = annotated.writer
-        stages.annotate(annotated.dataset, annotated.root, folder, annotated.draw)
+        writer, llm = annotated.writer, annotated.llm
+        # a model that writes the dialogues writes the knowledge too, where the dataset has none
+        stages.annotate(
+            annotated.dataset,
+            annotated.root,
+            folder,
+            annotated.draw,
+            group=llm is None,
+            splits=annotated.splits,
+        )
 
     def cut() -> None:
-        stages.dialogues(folder, writer, config.user_types, config.seed)
-        stages.states(folder)
+        stages.dialogues(folder, writer, config.user_types, config.seed, llm)
+        stages.states(folder, config.moves)
         stages.clips(
             folder,
             config.fps,
             config.seed,
             config.model,
             _without_videos(source),
+            config.variants,
+            config.rules,
             config.num_workers,
         )
 
     key = {**inputs, "annotations": file_hash(folder / ANNOTATIONS), "writer": writer}
-    key["user_types"] = ",".join(config.user_types)
+    key["made"] = _hash((config.user_types, config.moves, config.variants, config.rules, llm))
+    if (folder / EDITS).exists():
+        key["edits"] = file_hash(folder / EDITS)
     _stage(folder / CLIPS, key, cut)
 
 

@@ -3,7 +3,7 @@
 In: a data folder with states and dialogues. Out: the same files, changed by hand, and
 ``edits.jsonl``. Only this machine can open the page.
 
-    prospect inspect --data runs/x/data/toy --edit --author Ada
+    prospect inspect runs/x/data/toy --edit --author Ada
 """
 
 import json

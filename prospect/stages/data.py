@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from prospect.clock import frame_count
+from prospect.dataset import write_dataset_manifest
 from prospect.dialogues.align import AlignConfig
 from prospect.dialogues.edits import edited_videos
 from prospect.dialogues.llm import LLMSettings
+from prospect.dialogues.quality import Rules
 from prospect.errors import ConfigError, DataError
 from prospect.files import Account, read_records, write_account, write_records
 from prospect.model.config import ModelConfig
@@ -28,6 +30,9 @@ from prospect.types import Annotation, Clip, Dialogue, Move, StateTrack, UserTyp
 
 BATCHES = "batches"
 """Folder of the requests that wait to be sent as a batch."""
+
+NARRATION = "narration"
+"""The variant that is made of annotations, not of dialogues."""
 
 T = TypeVar("T", Dialogue, StateTrack)
 ToySplit = Literal["train", "seen_tasks", "unseen_tasks", "unseen_looks"]
@@ -64,7 +69,14 @@ def toy(
     clips(out, fps, seed, model)
 
 
-def annotate(dataset: str, root: Path, out: Path, draw: bool = False, group: bool = True) -> None:
+def annotate(
+    dataset: str,
+    root: Path,
+    out: Path,
+    draw: bool = False,
+    group: bool = True,
+    splits: str = "given",
+) -> None:
     """Read a dataset's published annotation files.
 
     Args:
@@ -75,13 +87,18 @@ def annotate(dataset: str, root: Path, out: Path, draw: bool = False, group: boo
         draw: Draw the videos from the annotations, where the dataset's own are not at hand.
         group: Where the dataset names no steps, group its actions into steps by rule; without, a
             model has to write the knowledge of the task.
+        splits: ``given`` by the dataset; ``by_video`` halves its validation videos for the test;
+            ``by_task`` keeps the kinds of task apart, so that those tested on are unseen.
     """
     from prospect.annotations import read_dataset
     from prospect.annotations.group import grouped
+    from prospect.dialogues.splits import SPLITTERS
     from prospect.toy.world import draw_world
 
+    if splits not in SPLITTERS:
+        raise ConfigError(f"no splits {splits!r}; there are {', '.join(SPLITTERS)}")
     adapted = read_dataset(dataset, root)
-    made = [grouped(one) if group else one for one in adapted.annotations]
+    made = SPLITTERS[splits]([grouped(one) if group else one for one in adapted.annotations])
     write_records(out / ANNOTATIONS, made)
     write_account(out / ANNOTATIONS, adapted.account, adapted.listed)
     say(f"{out / ANNOTATIONS}: {adapted.account}; rows: {adapted.rows}")
@@ -206,6 +223,8 @@ def clips(
     seed: int = 0,
     model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
     without_videos: bool = False,
+    variants: tuple[str, ...] = ("dialogue",),
+    rules: Rules | None = None,
     num_workers: int = 2,
 ) -> None:
     """Cut the dialogues of a data folder into clips that fit the model's context.
@@ -216,40 +235,74 @@ def clips(
         seed: Of how far clips look back.
         model: Whose tokens are counted, and whose context has to hold them.
         without_videos: Trust the annotated durations; the videos need not be at hand yet.
+        variants: What is made of each dialogue: ``dialogue``, ``no_knowledge``, ``state``,
+            ``summarized``, ``proassist``, ``summary``; and ``narration`` of each annotation.
+        rules: Which dialogues are good enough; None takes all.
         num_workers: Processes; any number makes the same clips.
     """
+    from prospect.dialogues.quality import filtered
+    from prospect.samples.variants import VARIANTS
+
+    unknown = sorted({*variants} - {*VARIANTS, NARRATION})
+    if unknown:
+        raise ConfigError(
+            f"no variants {', '.join(unknown)}; there are {', '.join([*VARIANTS, NARRATION])}"
+        )
     tracks = {track.video_id: track for track in read_records(data / STATES, StateTrack)}
-    todo = [(one, tracks[one.video_id]) for one in read_records(data / DIALOGUES, Dialogue)]
+    spoken = read_records(data / DIALOGUES, Dialogue)
+    account, listed = Account(0, {}), list[str]()
+    if rules is not None:
+        spoken, account, listed = filtered(spoken, tracks, rules)
+    todo: list[_Item] = [
+        (name, (one, tracks[one.video_id]))
+        for one in spoken
+        for name in variants
+        if name != NARRATION
+    ]
+    if NARRATION in variants:
+        todo += [(NARRATION, one) for one in read_records(data / ANNOTATIONS, Annotation)]
     cut = partial(_cut, data, fps, seed, model, without_videos)
-    cuts = list(ordered(cut, todo, min(num_workers, len(todo)) or 1, chunk=8))
-    made = [clip for found in cuts if not isinstance(found, str) for clip in found]
-    account = Account(len(made), Counter(why for why in cuts if isinstance(why, str)))
+    made: list[Clip] = []
+    dropped = Counter(account.dropped)
+    for found, reasons in ordered(cut, todo, min(num_workers, len(todo)) or 1, chunk=8):
+        made += found
+        dropped += reasons
+    account = Account(len(made), dropped)
     write_records(data / CLIPS, made)
-    write_account(data / CLIPS, account)
+    write_account(data / CLIPS, account, listed)
+    write_dataset_manifest(data)
     say(f"{data / CLIPS}: {account}")
 
 
-def _cut(
-    data: Path,
-    fps: float,
-    seed: int,
-    model: ModelConfig,
-    without_videos: bool,
-    item: tuple[Dialogue, StateTrack],
-) -> list[Clip] | str:
-    """The clips of one dialogue, or why there are none."""
-    from prospect.frames.decode import frame_total
-    from prospect.samples.clips import cut, whole_clip
+_Item = tuple[str, Annotation | tuple[Dialogue, StateTrack]]
+"""A variant and what it is made of."""
 
-    dialogue, states = item
+
+def _cut(
+    data: Path, fps: float, seed: int, model: ModelConfig, without_videos: bool, item: _Item
+) -> tuple[list[Clip], Counter[str]]:
+    """The clips of one dialogue or narration, and what was dropped."""
+    from prospect.frames.decode import frame_total
+    from prospect.samples.clips import whole_clip
+    from prospect.samples.variants import VARIANTS, narrated, narration
+
+    name, source = item
+    about = source if isinstance(source, Annotation) else source[0]
     if without_videos:
-        num_frames = frame_count(dialogue.duration_s, fps)
-    elif dialogue.video_file is None or not (data / dialogue.video_file).is_file():
-        return "dialogues without their video"
+        num_frames = frame_count(about.duration_s, fps)
+    elif about.video_file is None or not (data / about.video_file).is_file():
+        return [], Counter({"without their video": 1})
     else:
-        num_frames = frame_total(data / dialogue.video_file, fps)
-    stream = whole_clip(dialogue, states, fps, num_frames)
-    return cut(stream, load_renderer(model), model.context_len, seed)
+        num_frames = frame_total(data / about.video_file, fps)
+    beyond = 0
+    if isinstance(source, Annotation):
+        stream, beyond = narrated(source, fps, num_frames)
+        made = narration(stream, load_renderer(model), model.context_len, seed)
+    else:
+        stream = whole_clip(*source, fps, num_frames)
+        made = VARIANTS[name](stream, load_renderer(model), model.context_len, seed)
+    dropped = Counter({"narrations beyond the end of their video": beyond} if beyond else {})
+    return ([], dropped + Counter([made])) if isinstance(made, str) else (made, dropped)
 
 
 def features(
@@ -275,4 +328,5 @@ def features(
         )
     encoder = load_encoder(model.encoder, model.vectors_per_frame, str(default_device()))
     account = encode_clips(found, data, frames_root, encoder)
+    write_dataset_manifest(data, frames_root, encoder.name)
     say(f"{data / 'features' / encoder.key}: {account}")
