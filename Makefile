@@ -34,7 +34,7 @@ test: .venv/.installed
 	$(BIN)/pytest -m "not soak"
 
 soak: .venv/.installed
-	$(BIN)/pytest -m soak
+	PROSPECT_SOAK=1 $(BIN)/pytest -m "soak or fuzz"
 
 check: .venv/.installed
 	$(BIN)/ruff format --check .

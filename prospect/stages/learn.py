@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from prospect.dataset import preflight
 from prospect.errors import ConfigError
 from prospect.files import (
     MANIFEST,
@@ -52,6 +53,7 @@ def train(
     settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
     _begin(out, as_yaml({**settings, "frames_root": frames_root}), [*learned, *checked])
     vectors, feature_dim = open_features((*data, *val), model, frames_root)
+    preflight((*data, *val), vectors)
     folder = run(learned, checked, vectors, feature_dim, model, training, out)
     say(f"{folder}: trained on {len(learned)} clips, validated on {len(checked)}")
 
@@ -72,7 +74,7 @@ def predict(
 
     Args:
         checkpoint: Folder of a finished model.
-        data: The data folder.
+        data: The data folder; its clips that only ask for a summary or a caption are no streams.
         out: JSONL of predictions.
         system: Name to score them under.
         split: Only clips of this split; None takes all.
@@ -90,8 +92,9 @@ def predict(
     model.network.to(default_device())
     model.network.merge_adapters()
     vectors, _ = open_features((data,), model.config, frames_root)
+    preflight((data,), vectors)
     tasks = frozenset(clip.task_type for folder in seen for clip in load_clips(folder, "train"))
-    found = load_clips(data, split)
+    found = [clip for clip in load_clips(data, split) if clip.kind not in ("summary", "caption")]
     made_from = (file_hash(checkpoint / MANIFEST), found, stream, system, blind, dtype)
     count = run(
         model,

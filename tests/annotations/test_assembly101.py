@@ -15,6 +15,7 @@ from prospect.annotations.assembly101 import COARSE, FINE, MISTAKES, SPLITS, rea
 from prospect.dialogues import label
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Action, Annotation, Step
+from tests.fuzz import examples
 
 PRINTED = "nusar-2021_action_both_9026-b04b_9026_user_id_2021-02-03_163855"
 ONE, TWO, THREE = (f"nusar-2021_action_both_90{n}-b04b_90{n}_user_id_x" for n in (11, 12, 13))
@@ -278,7 +279,8 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_a_damaged_tree_is_told_or_counted(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from prospect.annotations.captaincook4d import (
 from prospect.dialogues import label
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Step
+from tests.fuzz import examples
 
 REOPEN = ("start", "complete", "reopen")
 NAMES = {7: "Cut -Cut the bread", 8: "Add-1 egg", 9: "stir-then stir it"}
@@ -277,7 +278,8 @@ def read_or_told(root: Path) -> Adapted | None:
         return None
 
 
-@settings(max_examples=80, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(80), deadline=None)
 @given(st.data())
 def test_a_damaged_tree_is_told_or_counted(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,5 @@
 """Goal-Step's published files become annotations; every irregular segment is handled on purpose."""
 
-import copy
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ from prospect.annotations.ego4d import FILES, goal, phrase, read
 from prospect.annotations.tables import coverage
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Step
+from tests.fuzz import examples, spoilt
 
 WASH = "General activity: Wash hands"
 KNEAD = "Make baked goods: Knead the dough"
@@ -254,38 +254,13 @@ VALID = [
     video("v", segment(1, 20, segments=[segment(2, 5, WASH)]), segment(20, 30, BAKE)),
     video("w", segment(5, 9, WASH)),
 ]
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.floats(),
-    st.integers(-(10**20), 10**20),
-    st.text(max_size=5),
-    st.just([]),
-    st.just([None]),
-    st.just({}),
-)
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything in a JSON value."""
-    keys = value.keys() if isinstance(value, dict) else range(len(value))
-    inner = [value[key] for key in keys if isinstance(value[key], dict | list)]
-    return [(value, key) for key in keys] + [place for item in inner for place in places(item)]
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.fuzz
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
-    videos = copy.deepcopy(VALID)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = places(videos)
-        if not at:
-            break
-        container, key = data.draw(st.sampled_from(at))
-        if data.draw(st.booleans()):
-            del container[key]
-        else:
-            container[key] = data.draw(ODD)
+    videos = spoilt(VALID, data)
     try:
         adapted = read(folder(tmp_path, videos))
     except ProspectError:

@@ -25,6 +25,7 @@ from prospect.annotations.egoexolearn import (
 from prospect.dialogues import label
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Action, Annotation, Step, Task
+from tests.fuzz import examples
 
 HEAD = "video_uid,annotation_id,subset,view,scene,start_sec,end_sec," + ",".join(
     ("narration_en", "narration_en_hand_prompt", "narration_en_no_hand_prompt")
@@ -274,7 +275,8 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_spoilt_files_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

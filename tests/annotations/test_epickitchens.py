@@ -22,6 +22,7 @@ from prospect.annotations.epickitchens import (
 from prospect.annotations.tables import coverage
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Action
+from tests.fuzz import examples
 
 Cells = list[str]
 
@@ -173,7 +174,8 @@ def test_real_folder_is_read_whole(annotations_dir: Path) -> None:
         assert str(adapted.rows) == "kept 14864 of 14864; dropped 0"
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.fuzz
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     rows = [row(n, f"{n:02}.00", f"{n + 2:02}.00") for n in range(4)]

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from prospect.annotations import BUNDLED, Adapted, read_dataset
 from prospect.annotations.holoassist import ANNOTATIONS, SPLITS, goal, read
 from prospect.dialogues import label
-from prospect.errors import DataError, MissingError
+from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Step, Turn
+from tests.fuzz import examples, spoilt
 
 WRONG_BY_STUDENT = "Wrong Action, corrected by student"
 
@@ -249,3 +252,26 @@ def test_bundled_videos_are_real_and_varied() -> None:
 def test_only_bundled_datasets_have_a_bundled_root() -> None:
     with pytest.raises(MissingError, match="no videos of 'ego4d' are bundled, only of holoassist"):
         read_dataset("ego4d", Path("bundled"))
+
+
+@pytest.mark.fuzz
+@settings(
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.data())
+def test_spoilt_files_are_read_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    events = [
+        coarse(10.0, 20.0, "The student grabs a bolt."),
+        fine(12.0, 15.0, WRONG_BY_STUDENT, **{"Incorrect Action Explanation": "Upside down."}),
+        said(5.0, 7.0, "student-start-conversation_ask questions", "What now?"),
+    ]
+    videos = spoilt([video(events), video(events[:1], "w")], data)
+    try:
+        adapted = read(folder(tmp_path, videos))
+    except ProspectError:
+        return
+    assert adapted.account.kept + sum(adapted.account.dropped.values()) == len(videos)
+    for annotation in adapted.annotations:
+        assert all(0 <= a.start_s < a.end_s <= annotation.duration_s for a in annotation.actions)

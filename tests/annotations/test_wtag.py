@@ -11,6 +11,7 @@ from prospect.annotations.wtag import SPEECH, STEPS, TIMING, read
 from prospect.dialogues import label
 from prospect.errors import DataError, MissingError, ProspectError
 from prospect.types import Action, Annotation, Step, Task, Turn
+from tests.fuzz import examples
 
 INSTRUCTOR, USER = SPEECH
 TEA = "Tea\n\nSteps\n1. Heat the\nwater.\n2. Put leaves into a cup.\n3. Stir.\n"
@@ -177,7 +178,8 @@ LINE = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.fuzz
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_spoilt_files_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
