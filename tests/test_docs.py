@@ -3,15 +3,17 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prospect.__main__ import build_parser, parse
+from prospect.dialogues import label
 from prospect.run import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
-PAGES = ("README.md", "docs/data.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/data.md", "docs/adapters.md", "CONTRIBUTING.md")
 COMMANDS = [
     (page, line)
     for page in PAGES
@@ -59,3 +61,22 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_the_eighth_dataset_of_the_walkthrough_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "adapters.md").read_text("utf-8")
+    table, module = (
+        re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("csv", "python")
+    )
+    for name in ("one", "two"):
+        path = tmp_path / "videos" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(table)
+    names: dict[str, Any] = {}
+    exec(compile(module, "bench.py", "exec"), names)
+    adapted = names["SOURCE"].read(tmp_path)
+    first = adapted.annotations[0]
+    assert [step.name for step in first.task.steps] == ["Saw the board", "Sand the edge"]
+    assert [one.mistake for one in first.actions] == [None, "against the grain", None]
+    assert str(adapted.rows) == "kept 6 of 8; dropped 2 (2 has no length)"
+    assert len(label(first).transitions) == 4

@@ -33,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def settings(url: str, data: Path) -> LLMSettings:
-    server = LLMConfig(url, "m", api_key_env=None, max_retries=0, concurrency=4)
+    server = LLMConfig(url, "m", api_key_env="", max_retries=0, concurrency=4)
     return LLMSettings(server, FEW, data / "replies.sqlite")
 
 

@@ -40,7 +40,7 @@ class LLMConfig:
     Attributes:
         base_url: Up to ``/v1``, of any OpenAI-compatible server.
         model: As the server names it.
-        api_key_env: Environment variable that holds the key; None where none is needed. Read when
+        api_key_env: Environment variable that holds the key; empty where none is needed. Read when
             the first request is sent; the key itself is never stored.
         timeout_s: Longest wait for the next byte. An attempt is given up at the first byte later
             than this after its start.
@@ -62,7 +62,7 @@ class LLMConfig:
 
     base_url: str
     model: str
-    api_key_env: str | None = "OPENAI_API_KEY"
+    api_key_env: str = "OPENAI_API_KEY"
     timeout_s: float = 300.0
     concurrency: int = 8
     requests_per_minute: float | None = None

@@ -96,14 +96,14 @@ def connect(config: LLMConfig) -> "openai.OpenAI":
             "no package openai; run `pip install 'prospect-assistant[llm]'`"
         ) from error
     name = config.api_key_env
-    if name is not None and not os.environ.get(name):
+    if name and not os.environ.get(name):
         raise ConfigError(
             f"the environment variable {name} holds no key for {config.base_url}; set it, or set "
-            "api_key_env to another variable, or to null for a server that needs no key"
+            "api_key_env to another variable, or leave it empty for a server that needs no key"
         )
     return openai.OpenAI(
         base_url=config.base_url,
-        api_key=os.environ[name] if name is not None else "none",
+        api_key=os.environ[name] if name else "none",
         timeout=config.timeout_s,
         max_retries=0,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from prospect.llm import Client, LLMConfig, Message, Mode, Request
 
 PNG = b"\x89PNG\r\n\x1a\n"
-CONFIG = LLMConfig("http://nowhere.invalid/v1", "m", api_key_env=None, timeout_s=5, backoff_s=0.01)
+CONFIG = LLMConfig("http://nowhere.invalid/v1", "m", api_key_env="", timeout_s=5, backoff_s=0.01)
 
 
 def ask(text: str, max_tokens: int = 10, sample: int = 0) -> Request:

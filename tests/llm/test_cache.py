@@ -82,7 +82,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from prospect.llm import Client, LLMConfig, Message, Request
 
-config = LLMConfig(sys.argv[1], "m", api_key_env=None, concurrency=4)
+config = LLMConfig(sys.argv[1], "m", api_key_env="", concurrency=4)
 with Client(config, Path(sys.argv[2])) as client, ThreadPoolExecutor(4) as pool:
     requests = [Request((Message("user", str(n)),), 10) for n in range(5000)]
     for n, _ in enumerate(pool.map(client.ask, requests)):

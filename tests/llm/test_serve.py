@@ -76,7 +76,7 @@ def config(server: Server) -> LLMConfig:
     return LLMConfig(
         f"http://127.0.0.1:{server.port}/v1",
         str(server.folder),
-        api_key_env=None,
+        api_key_env="",
         concurrency=4,
         stream_usage=False,  # it counts unasked, and refuses to be asked
         backoff_s=0.1,
