@@ -52,13 +52,8 @@ def draw(table: Table, metrics: Mapping[str, Metric], seed: int = 0) -> dict[str
     """Every metric of a group with its draws; the same videos and seed give the same draws."""
     num_videos = len(table.videos)
     plain, resampled = table.plain(), table.pool(draw_weights(num_videos, seed))
-    nothing = np.full(NUM_DRAWS, np.nan)
     return {
-        name: Drawn(
-            float(metric.function(plain)[0]),
-            metric.function(resampled) if metric.interval else nothing,
-            num_videos,
-        )
+        name: Drawn(float(metric.function(plain)[0]), metric.function(resampled), num_videos)
         for name, metric in metrics.items()
     }
 

@@ -9,17 +9,18 @@ import math
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from prospect.errors import MissingError
-from prospect.metrics.pool import Floats, Metric, Pool, Stats, ratio
+from prospect.metrics.pool import Floats, Metric, Pool, Stats, ratio, share
 from prospect.metrics.ptb import tokenize
 
 MAX_N = 4
+_jaccard = share("speech_correct", "speech_pairs", "speech_missed", "speech_redundant")
 _SIGMA = 6.0
 """Width of CIDEr-D's penalty on a difference in length (Vedantam et al. 2015, section 5)."""
 
@@ -79,34 +80,42 @@ def cider(texts: Texts) -> float | None:
     Document frequencies come from the references of the list itself; a list of one pair therefore
     scores 0. None of no pairs.
     """
-    pairs = Counter((tuple(said), tuple(due)) for said, due in tokenized(texts))
-    if not pairs:
-        return None
-    num_pairs = pairs.total()
+    each = cider_each(tuple(texts))
+    known = each[~np.isnan(each)]
+    return float(known.mean()) if len(known) else None
+
+
+@lru_cache(maxsize=4)
+def cider_each(texts: tuple[tuple[str, str], ...]) -> Floats:
+    """CIDEr of every pair, (n,), whose mean is that of the list; NaN of pairs that are left out."""
+    tokens = [(tuple(_cached_tokens(said)), tuple(_cached_tokens(due))) for said, due in texts]
+    pairs = Counter(pair for pair in tokens if pair[1])
     documents: Counter[Tokens] = Counter()
     for (_, due), count in pairs.items():
         for n in range(1, MAX_N + 1):
             for gram in ngrams(due, n):
                 documents[gram] += count
+    num_pairs = pairs.total()
 
     @cache
-    def weighed(tokens: Tokens) -> list[dict[Tokens, float]]:
+    def weighed(words: Tokens) -> list[dict[Tokens, float]]:
         """tf-idf of every n-gram, by n."""
         return [
             {
                 gram: count * math.log(num_pairs / max(1, documents[gram]))
-                for gram, count in ngrams(tokens, n).items()
+                for gram, count in ngrams(words, n).items()
             }
             for n in range(1, MAX_N + 1)
         ]
 
-    total = 0.0
-    for (said, due), count in pairs.items():
+    @cache
+    def one(said: Tokens, due: Tokens) -> float:
         # the length is counted in bigrams, as the published code does
         longer = max(len(said) - 1, 0) - max(len(due) - 1, 0)
         alike = sum(map(_clipped_cosine, weighed(said), weighed(due)))
-        total += count * alike * math.exp(-(longer**2) / (2 * _SIGMA**2))
-    return 10 * total / MAX_N / num_pairs
+        return 10 / MAX_N * alike * math.exp(-(longer**2) / (2 * _SIGMA**2))
+
+    return np.array([one(said, due) if due else math.nan for said, due in tokens], np.float64)
 
 
 def _clipped_cosine(said: dict[Tokens, float], due: dict[Tokens, float]) -> float:
@@ -169,24 +178,37 @@ def meteor(lists: Sequence[Texts]) -> list[float | None]:
 
 
 def _cider_of(pool: Pool) -> Floats:
-    value = cider(pool.texts)
-    return np.array([math.nan if value is None else value])
+    """CIDEr with each pair counting as often as its video, (B,).
+
+    Document frequencies stay those of all pairs: in a draw of videos, as outside of it, how rare
+    an n-gram is doesn't depend on which videos were drawn.
+    """
+    each = cider_each(pool.texts)
+    known = ~np.isnan(each)
+    num_videos = pool.weights.shape[1]
+    totals = np.bincount(pool.text_videos[known], each[known], num_videos)
+    counts = np.bincount(pool.text_videos[known], minlength=num_videos)
+    return ratio(pool.weights @ totals, pool.weights @ counts.astype(np.float64))
 
 
-def _weighted(pool: Pool) -> Floats:
-    jaccard = ratio(
-        pool["speech_correct"],
-        pool["speech_pairs"] + pool["speech_missed"] + pool["speech_redundant"],
-    )
-    return jaccard * _cider_of(pool)
+def weighted(score: Callable[[Pool], Floats]) -> Callable[[Pool], Floats]:
+    """The score times `speech_jaccard`, as ProAssist weighs what only right pairs are asked for."""
+    return lambda pool: _jaccard(pool) * score(pool)
 
 
-def _bleu_metric(order: int) -> Metric:
-    return Metric(lambda pool: bleu(pool, order), True, f"BLEU-{order} of the right pairs")
+def _bleu_metrics() -> dict[str, Metric]:
+    found = {}
+    for order in range(1, MAX_N + 1):
+        score = partial(bleu, order=order)
+        found[f"bleu_{order}"] = Metric(score, True, f"BLEU-{order} of the right pairs")
+        found[f"bleu_{order}_w"] = Metric(
+            weighted(score), True, f"BLEU-{order} times speech_jaccard"
+        )
+    return found
 
 
 METRICS: dict[str, Metric] = {
-    **{f"bleu_{order}": _bleu_metric(order) for order in range(1, MAX_N + 1)},
-    "cider": Metric(_cider_of, True, "CIDEr of the right pairs", None, interval=False),
-    "cider_w": Metric(_weighted, True, "CIDEr times speech_jaccard", None, interval=False),
+    **_bleu_metrics(),
+    "cider": Metric(_cider_of, True, "CIDEr of the right pairs", None),
+    "cider_w": Metric(weighted(_cider_of), True, "CIDEr times speech_jaccard", None),
 }

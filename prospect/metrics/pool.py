@@ -40,12 +40,14 @@ class Pool:
         sums: name -> (B,) weighted totals.
         values: name -> (numbers (n,), the video each comes from (n,)).
         texts: All right pairs, each once, whatever the weights.
+        text_videos: The video each pair comes from, (number of texts,).
     """
 
     weights: Floats
     sums: Mapping[str, Floats]
     values: Mapping[str, tuple[Floats, Ints]]
     texts: tuple[tuple[str, str], ...]
+    text_videos: Ints
 
     def __getitem__(self, name: str) -> Floats:
         return self.sums[name]
@@ -60,14 +62,12 @@ class Metric:
         higher_is_better: None where neither is: see ``best``.
         doc: One line of definition.
         best: What the oracle gets; None if that depends on the data.
-        interval: Whether the score can be computed from weighted totals, so has an interval.
     """
 
     function: Callable[[Pool], Floats]
     higher_is_better: bool | None
     doc: str
     best: float | None = 1.0
-    interval: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,13 @@ class Table:
     matrix: Floats
     values: Mapping[str, tuple[Floats, Ints]]
     texts: tuple[tuple[str, str], ...]
+    text_videos: Ints
 
     def pool(self, weights: Floats) -> Pool:
         """Totals under ``weights`` (B, V)."""
         totals = weights @ self.matrix
         sums = dict(zip(self.names, totals.T, strict=True))
-        return Pool(weights, sums, self.values, self.texts)
+        return Pool(weights, sums, self.values, self.texts, self.text_videos)
 
     def plain(self) -> Pool:
         """Totals with every video counted once: B = 1."""
@@ -113,7 +114,8 @@ def table(stats: Sequence[Stats], videos: Sequence[str]) -> Table:
         for name in stats[0].values
     }
     texts = tuple(text for item in stats for text in item.texts)
-    return Table(distinct, names, matrix, values, texts)
+    text_videos = np.repeat(rows, [len(item.texts) for item in stats])
+    return Table(distinct, names, matrix, values, texts, text_videos)
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:

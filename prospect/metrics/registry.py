@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from prospect.embeddings import Embed
 from prospect.errors import DataError
-from prospect.metrics import decisions, nlg, segments, speech, state
+from prospect.metrics import decisions, forced, nlg, segments, speech, state, timing
 from prospect.metrics.match import Mode
 from prospect.metrics.pool import Metric, Stats
 from prospect.states.transitions import apply
@@ -20,20 +20,25 @@ METRICS: Mapping[str, Metric] = {
     **segments.METRICS,
     **decisions.METRICS,
     **speech.METRICS,
+    **timing.METRICS,
     **nlg.METRICS,
+    **forced.METRICS,
 }
 """name -> (function, higher_is_better, short doc)."""
 
 
 def stats(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Stats:
     """What a stream contributes to every metric of `METRICS`."""
-    spoken = speech.stats(prediction, embed, mode)
+    heard = speech.listen(prediction, embed, mode)
+    spoken = speech.stats(prediction, heard)
     parts = (
         state.stats(prediction),
         segments.stats(prediction),
         decisions.stats(prediction),
         spoken,
+        timing.stats(prediction, heard),
         nlg.stats(spoken.texts),
+        forced.stats(prediction),
     )
     return Stats(
         {name: value for part in parts for name, value in part.sums.items()},
@@ -48,7 +53,7 @@ def check(prediction: Prediction) -> None:
     Raises:
         DataError: an fps or range that can't be; two events on one frame, or one outside the
             stream; probabilities that are no probabilities or not one a frame; transitions of
-            unknown steps; references that are no legal sequence.
+            unknown steps; references that are no legal sequence; numbers in details that are none.
     """
     where = f"{prediction.dialogue_id} by {prediction.system}"
     start, stop = prediction.start_frame, prediction.stop_frame
@@ -68,6 +73,7 @@ def check(prediction: Prediction) -> None:
     for frame in prediction.refreshes:
         if not start <= frame < stop:
             raise DataError(f"{where}: refresh at frame {frame} outside [{start}, {stop})")
+    forced.numbers(prediction)
     state.check_steps(prediction)
     current = dict(prediction.state)
     for event in sorted(prediction.references, key=lambda event: event.frame):

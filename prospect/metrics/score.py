@@ -7,7 +7,7 @@ system; for every system every metric by group of videos with its interval; pair
 """
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import pairwise
@@ -36,8 +36,8 @@ from prospect.metrics.diagnosis import diagnose
 from prospect.metrics.match import Mode
 from prospect.metrics.pool import Stats, table
 from prospect.metrics.registry import METRICS, check, stats
-from prospect.metrics.state import TAUS_S
-from prospect.types import Prediction
+from prospect.metrics.state import TAUS_S, moves_of
+from prospect.types import Event, Prediction
 
 HEADLINE: tuple[str, ...] = (
     "transition_f1_5s",
@@ -58,6 +58,7 @@ def score(
     embed: Embed | None = None,
     model: str = DEFAULT_MODEL,
     meteor: bool = False,
+    expected: Collection[tuple[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Score one system, or several on the same streams.
 
@@ -69,16 +70,21 @@ def score(
         embed: Texts -> unit vectors; default: `embedder` of ``model``.
         model: Name of the similarity model, for the record.
         meteor: Whether to run METEOR on the pooled right pairs: 6 s and a Java runtime.
+        expected: (dataset, dialogue_id) of every stream that each system must have; None takes
+            those of the first system, so that a partial file can't be told from a whole one.
 
     Returns:
         A JSON value, described in ``docs/metrics.md``; a score that does not exist is None.
 
     Raises:
         DataError: no predictions, a record that can't be scored (see `registry.check`), a
-            dialogue predicted twice by one system, or systems on different streams.
+            dialogue predicted twice by one system, streams of one data set at different fps, a
+            stream missing or not expected, or systems on different streams.
         MissingError: ``meteor`` without Java or its package.
     """
     systems = by_system(predictions)
+    if expected is not None:
+        _check_complete(systems, expected)
     main = main_system(systems)
     lookup = _embed_once(predictions, embed or embedder(model))
     drawings: dict[str, Drawings] = {}
@@ -93,9 +99,7 @@ def score(
     }
     pooled = {name: system["pooled"] for name, system in groups.items()}
     if meteor:
-        for metrics, value in zip(pooled.values(), nlg.meteor(texts), strict=True):
-            num_videos = metrics["cider"]["n"]
-            metrics["meteor"] = asdict(Estimate(value, None, None, num_videos))
+        _add_meteor(pooled, texts)
     return {
         **{name: pooled[main][name]["value"] for name in HEADLINE},
         "systems": {name: {"groups": system} for name, system in groups.items()},
@@ -107,6 +111,18 @@ def score(
         "diagnosis": diagnose(systems[main], pooled, main),
         "about": _about(systems[main], mode, model, main),
     }
+
+
+def _add_meteor(
+    pooled: Mapping[str, dict[str, Any]], texts: Sequence[Sequence[tuple[str, str]]]
+) -> None:
+    """METEOR of every system's right pairs, and the same times the Jaccard index."""
+    for metrics, value in zip(pooled.values(), nlg.meteor(texts), strict=True):
+        num_videos = metrics["cider"]["n"]
+        jaccard = metrics["speech_jaccard"]["value"]
+        weighed = None if value is None or jaccard is None else value * jaccard
+        for name, number in (("meteor", value), ("meteor_w", weighed)):
+            metrics[name] = asdict(Estimate(number, None, None, num_videos))
 
 
 def by_system(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:
@@ -125,9 +141,37 @@ def by_system(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:
             if _stream(left)[:2] == _stream(right)[:2]:
                 raise DataError(f"{name} predicts {left.dialogue_id} of {left.dataset} twice")
     first, *others = systems
+    _check_fps(systems[first])
     for other in others:
         _check_same_streams(first, systems[first], other, systems[other])
     return systems
+
+
+def _check_fps(predictions: Sequence[Prediction]) -> None:
+    """Frames are pooled, and windows are whole frames, so a data set has one clock."""
+    known: dict[str, Prediction] = {}
+    for item in predictions:
+        other = known.setdefault(item.dataset, item)
+        if other.fps != item.fps:
+            raise DataError(
+                f"{item.dataset}: {other.dialogue_id} has {other.fps:g} frames/s and "
+                f"{item.dialogue_id} {item.fps:g}; score each frame rate by itself"
+            )
+
+
+def _check_complete(
+    systems: Mapping[str, Sequence[Prediction]], expected: Collection[tuple[str, str]]
+) -> None:
+    wanted = set(expected)
+    for name, found in systems.items():
+        have = {(item.dataset, item.dialogue_id) for item in found}
+        for what, odd in (("lacks", wanted - have), ("has unexpected", have - wanted)):
+            if odd:
+                dataset, dialogue_id = min(odd)
+                raise DataError(
+                    f"{name} {what} {len(odd)} of {len(wanted)} streams, first {dialogue_id} of "
+                    f"{dataset}; predict the whole split again"
+                )
 
 
 def _stream(prediction: Prediction) -> tuple[Any, ...]:
@@ -169,11 +213,16 @@ def main_system(systems: Mapping[str, Sequence[Prediction]]) -> str:
 
 def _embed_once(predictions: Sequence[Prediction], embed: Embed) -> Embed:
     """All texts in one call; the stats of each stream then look theirs up."""
-    events = (event for item in predictions for event in (*item.events, *item.references))
-    texts = list(dict.fromkeys(event.speech for event in events if event.speech is not None))
+    texts = spoken_texts(predictions)
     vectors = embed(texts)
     place = {text: index for index, text in enumerate(texts)}
     return lambda wanted: vectors[[place[text] for text in wanted]]
+
+
+def spoken_texts(predictions: Iterable[Prediction]) -> list[str]:
+    """All that anybody says or should have said, each text once."""
+    events = (event for item in predictions for event in (*item.events, *item.references))
+    return list(dict.fromkeys(event.speech for event in events if event.speech is not None))
 
 
 def _draw_groups(predictions: Sequence[Prediction], found: Sequence[Stats]) -> Drawings:
@@ -198,6 +247,11 @@ def _groups_of(prediction: Prediction) -> Iterable[str]:
     yield f"user_type:{prediction.user_type}"
     if prediction.seen_task is not None:
         yield "task:seen" if prediction.seen_task else "task:unseen"
+    order = [step.id for step in prediction.task.steps]
+    starts = moves_of(prediction.references).only("start").transitions
+    places = [order.index(item.step_id) for item in starts]
+    if len(places) > 1:  # else there is no order
+        yield "order:listed" if places == sorted(places) else "order:other"
 
 
 def _estimates(drawn: Mapping[str, Drawn]) -> dict[str, dict[str, Any]]:
@@ -212,6 +266,10 @@ def _differences(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn]) -> dict
     }
 
 
+def _acts(events: Iterable[Event]) -> bool:
+    return any(event.transitions or event.speech is not None for event in events)
+
+
 def _about(predictions: Sequence[Prediction], mode: Mode, model: str, main: str) -> dict[str, Any]:
     datasets = sorted({prediction.dataset for prediction in predictions})
     return {
@@ -220,6 +278,8 @@ def _about(predictions: Sequence[Prediction], mode: Mode, model: str, main: str)
         "similarity_model": model,
         "num_videos": len({(item.dataset, item.video_id) for item in predictions}),
         "num_streams": len(predictions),
+        "num_streams_nothing_due": sum(not _acts(item.references) for item in predictions),
+        "num_streams_nothing_done": sum(not _acts(item.events) for item in predictions),
         "taus_s": list(TAUS_S),
         "decision_tau_s": TAU_S,
         "windows_s": {

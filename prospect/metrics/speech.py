@@ -4,10 +4,12 @@ In: a `Prediction` and an embedder. Out: the counts of its matching, and metrics
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from prospect.embeddings import Embed
+from prospect.embeddings import Embed, Vectors
 from prospect.errors import DataError
 from prospect.metrics.match import Match, Mode, match
 from prospect.metrics.moments import count_pairs
@@ -26,6 +28,31 @@ WINDOWS_S: dict[str, tuple[float, float]] = {
 """dataset -> (before, after) in s: a prediction matches if ``reference - predicted`` lies in it
 (ProAssist, ``eval_utils.py``)."""
 DEFAULT_WINDOW_S = (-2.5, 2.5)
+OVERLONG_WORDS = 60
+"""More words than this in one utterance are more than somebody at work listens to: 25 s of speech
+at 150 words a minute. The longest utterance of ProAssist's sample dialogues has 38."""
+
+Utterance = tuple[int, str]
+"""(frame, text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one stream said and what it should have said, matched.
+
+    Attributes:
+        said, due: Predicted and reference utterances in the order of their frames.
+        said_vectors, due_vectors: Unit vectors of their texts, (N, D) and (M, D).
+        match: Indices are those of ``said`` and ``due``.
+        mode: In which they were matched.
+    """
+
+    said: list[Utterance]
+    due: list[Utterance]
+    said_vectors: Vectors
+    due_vectors: Vectors
+    match: Match
+    mode: Mode
 
 
 def window_frames(dataset: str, fps: float) -> tuple[int, int]:
@@ -39,8 +66,8 @@ def utterances(events: tuple[Event, ...]) -> list[tuple[int, str]]:
     return sorted((event.frame, event.speech) for event in events if event.speech is not None)
 
 
-def match_speech(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Match:
-    """The matching of one stream; indices are those of `utterances` of its events and references.
+def listen(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Heard:
+    """Match what one stream said.
 
     Raises:
         DataError: as `prospect.metrics.match.match`, with the dialogue and system.
@@ -48,25 +75,25 @@ def match_speech(prediction: Prediction, embed: Embed, mode: Mode = "strict") ->
     said = utterances(prediction.events)
     due = utterances(prediction.references)
     vectors = embed([text for _, text in said + due])
+    said_vectors, due_vectors = vectors[: len(said)], vectors[len(said) :]
     try:
-        return match(
+        found = match(
             np.array([frame for frame, _ in said], np.int64),
             np.array([frame for frame, _ in due], np.int64),
-            vectors[: len(said)],
-            vectors[len(said) :],
+            said_vectors,
+            due_vectors,
             (prediction.start_frame, prediction.stop_frame),
             window_frames(prediction.dataset, prediction.fps),
             mode,
         )
     except DataError as error:
         raise DataError(f"{prediction.dialogue_id} by {prediction.system}: {error}") from error
+    return Heard(said, due, said_vectors, due_vectors, found, mode)
 
 
-def stats(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Stats:
+def stats(prediction: Prediction, heard: Heard) -> Stats:
     """Counts of one stream: pairs and right pairs, missed, redundant, sums for the means."""
-    said = utterances(prediction.events)
-    due = utterances(prediction.references)
-    found = match_speech(prediction, embed, mode)
+    said, due, found = heard.said, heard.due, heard.match
     right = [item for item in found.pairs if item.correct]
     similar = [item.similarity for item in found.pairs if item.similarity >= 0.5]
     late = [abs(said[item.predicted][0] - due[item.reference][0]) for item in right]
@@ -83,7 +110,10 @@ def stats(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Stats:
         "speech_on_time": on_time,
         "speech_said": len(said),
         "speech_due": len(due),
-        "speech_proassist": int(mode == "proassist"),
+        "speech_repeated": sum(before == after for (_, before), (_, after) in pairwise(said)),
+        "speech_empty": sum(not text.strip() for _, text in said),
+        "speech_overlong": sum(len(text.split()) > OVERLONG_WORDS for _, text in said),
+        "speech_proassist": int(heard.mode == "proassist"),
     }
     texts = tuple((said[item.predicted][1], due[item.reference][1]) for item in right)
     return Stats(sums, {}, texts)
@@ -135,5 +165,20 @@ METRICS: dict[str, Metric] = {
         lambda pool: ratio(pool["speech_said"], pool["speech_due"]),
         None,
         "utterances spoken per reference utterance; 1 is best",
+    ),
+    "speech_repeat_rate": Metric(
+        share("speech_repeated", "speech_said"),
+        False,
+        "utterances word for word like the one before them",
+        None,
+    ),
+    "speech_empty_rate": Metric(
+        share("speech_empty", "speech_said"), False, "utterances without a word", None
+    ),
+    "speech_overlong_rate": Metric(
+        share("speech_overlong", "speech_said"),
+        False,
+        f"utterances of more than {OVERLONG_WORDS} words",
+        None,
     ),
 }

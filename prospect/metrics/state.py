@@ -3,7 +3,7 @@
 In: a `Prediction`. Out: counts of its transitions and of the frames at which its state is right.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,18 +121,22 @@ def stats(prediction: Prediction) -> Stats:
         if tau == MOMENT_S:
             at_moment = pairs
     delays = np.array(
-        [(predicted.frames[i] - reference.frames[j]) / prediction.fps for i, j in at_moment]
+        [(predicted.frames[i] - reference.frames[j]) / prediction.fps for i, j in at_moment],
+        np.float64,
     )
+    values = {"delay_s": delays}
     sums["delay_s"], sums["early"] = float(delays.sum()), int((delays < 0).sum())
     for move in MOVES:
         sums[f"{move}_predicted"] = len(predicted.only(move).frames)
         sums[f"{move}_reference"] = len(reference.only(move).frames)
         hits = [k for k, (i, _) in enumerate(at_moment) if predicted.transitions[i].move == move]
         sums[f"{move}_right"] = len(hits)
+        values[f"{move}_delay_s"] = delays[hits]
         sums[f"{move}_delay_s"] = float(delays[hits].sum())
+        sums[f"{move}_early"] = int((delays[hits] < 0).sum())
     sums |= _at_the_moment(prediction, predicted, reference)
     sums |= _over_time(prediction)
-    return Stats(sums, {"delay_s": delays.astype(np.float64)})
+    return Stats(sums, values)
 
 
 def _at_the_moment(prediction: Prediction, predicted: Moves, reference: Moves) -> dict[str, float]:
@@ -201,8 +205,8 @@ def check_steps(prediction: Prediction) -> None:
                     )
 
 
-def _delay_median(pool: Pool) -> Floats:
-    return weighted_median(*pool.values["delay_s"], pool.weights)
+def _median(name: str) -> Callable[[Pool], Floats]:
+    return lambda pool: weighted_median(*pool.values[name], pool.weights)
 
 
 def _metrics() -> Mapping[str, Metric]:
@@ -221,6 +225,12 @@ def _metrics() -> Mapping[str, Metric]:
             f"mean of predicted - reference time of right {move} transitions; 0 is best",
             0.0,
         )
+        found[f"{move}_delay_median_s"] = Metric(
+            _median(f"{move}_delay_s"), None, "median of the same; 0 is best", 0.0
+        )
+        found[f"{move}_early_rate"] = Metric(
+            share(f"{move}_early", f"{move}_right"), False, "share of the same that come early", 0.0
+        )
     return found
 
 
@@ -232,7 +242,9 @@ METRICS: dict[str, Metric] = {
         f"mean of predicted - reference time of transitions right within {MOMENT_S} s; 0 is best",
         0.0,
     ),
-    "transition_delay_median_s": Metric(_delay_median, None, "median of the same; 0 is best", 0.0),
+    "transition_delay_median_s": Metric(
+        _median("delay_s"), None, "median of the same; 0 is best", 0.0
+    ),
     "transition_early_rate": Metric(
         share("early", f"moves_right_{MOMENT_S}s"), False, "share of the same that come early", 0.0
     ),

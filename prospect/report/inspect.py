@@ -12,15 +12,10 @@ from typing import Literal
 
 from prospect.clock import event_time_s
 from prospect.files import write_text
-from prospect.report.page import _environment
-from prospect.samples.sequence import (
-    ACT,
-    SILENT,
-    UNLABELLED,
-    Rendered,
-    Renderer,
-    SequenceRole,
-)
+from prospect.report.page import environment
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
+from prospect.samples.markers import SequenceRole
+from prospect.samples.sequence import Rendered, Renderer
 from prospect.samples.statistics import Balance, Count, Statistics
 from prospect.types import Clip, Event
 
@@ -186,7 +181,7 @@ def write_page(
     """
     write_text(
         out,
-        _environment()
+        environment()
         .get_template("inspect.html.j2")
         .render(
             source=source,

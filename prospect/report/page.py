@@ -50,7 +50,7 @@ def write_report(
         [p for p in predictions if p.system == main and p.fed == "self"], MAX_VIDEOS
     )
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             main=main,
@@ -76,7 +76,7 @@ def write_report(
     write_text(out, page)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     """Everything is escaped: goals, steps and utterances are other people's text."""
     return Environment(
         loader=PackageLoader("prospect.report"),

@@ -41,6 +41,7 @@ _SECTIONS: Mapping[str, str] = {
     "pooled": "All videos",
     "macro": "All videos",
     "task": "Task kind, by presence in the training data",
+    "order": "Order of the steps",
     "user_type": "User type",
     "dataset": "Dataset",
 }

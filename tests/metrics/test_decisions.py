@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from prospect.errors import DataError
+from prospect.firing import DecisionRule
 from prospect.metrics.bootstrap import draw_weights
 from prospect.metrics.decisions import (
+    DECISIONS,
     METRICS,
+    SIMPLER_F1,
     THRESHOLDS,
     average_precision,
+    fit,
     labelled,
     stats,
     sweep,
@@ -131,3 +135,88 @@ def test_sweep_without_speech_keeps_silent() -> None:
 def test_sweep_needs_probabilities() -> None:
     with pytest.raises(DataError, match="v1/no_talk-0 by model has no speak probabilities"):
         sweep([stream(())])
+
+
+def told(prediction: Prediction, speak: np.ndarray) -> Prediction:
+    """Teacher-forced: the references stand in the context."""
+    return replace(
+        prediction,
+        fed="reference_dialogue",
+        speak_prob=tuple(speak.tolist()),
+        update_prob=(0.0,) * len(speak),
+    )
+
+
+def every(period: int, num_frames: int) -> tuple[Event, ...]:
+    return tuple(event(frame, "", "a") for frame in range(period, num_frames - 5, period))
+
+
+def test_a_fitted_rule_by_hand() -> None:
+    # each moment is announced over 3 frames, the last of them due; a peak of one frame is a decoy
+    due = every(30, 300)
+    prob = np.full(300, 0.05)
+    for at in (item.frame for item in due):
+        prob[at - 2 : at + 1] = 0.85
+    prob[10:290:30] = 0.62
+    found = fit([told(stream(due, num_frames=300), prob)], "speak")
+    # 9 due; a plain threshold decides 3 times for each: 2 * 9 / (27 + 9)
+    assert found.plain_f1 == pytest.approx(0.5)
+    # 1 s: on the first frame and the last; 2 s: once
+    assert found.rule == DecisionRule(0.7, min_gap_s=2.0)
+    assert found.f1 == 1
+    assert found.clock_f1 < 0.5
+
+
+def test_a_simpler_rule_is_preferred() -> None:
+    due = every(30, 300)
+    prob = np.full(300, 0.05)
+    for item in due:
+        prob[item.frame] = 0.85
+    found = fit([told(stream(due, num_frames=300), prob)], "speak")
+    assert found.rule == DecisionRule(0.4)
+    assert found.f1 == found.plain_f1 == 1
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_echo_of_the_references_earns_nothing(after: int) -> None:
+    """A blind model that acts right after each reference it reads in its context."""
+    due = every(25, 400)
+    prob = np.full(400, 0.02)
+    for item in due:
+        prob[item.frame + after] = 0.9
+    echo = told(stream(due, num_frames=400), prob)
+    blind = fit([echo], "speak")
+    assert blind.f1 <= blind.clock_f1 + SIMPLER_F1
+    assert dict(sweep([echo]).curves["speak"])[0.5] == 0
+    # the same probabilities of a run that saw no reference are merely late, which counts
+    assert dict(sweep([replace(echo, fed="self")]).curves["speak"])[0.5] == 1
+
+
+def test_references_that_rearm_a_stuck_rule_earn_nothing() -> None:
+    """A blind model that always wants to act, but for the frame after it reads a reference.
+
+    Hysteresis then fires once for each reference, two frames later: within 1 s, by no merit.
+    """
+    due = every(25, 400)
+    prob = np.full(400, 0.9)
+    for item in due:
+        prob[item.frame + 1] = 0.02
+    stuck = told(stream(due, num_frames=400), prob)
+    found = fit([stuck], "speak")
+    assert found.f1 <= found.clock_f1 + SIMPLER_F1
+    assert fit([replace(stuck, fed="self")], "speak").f1 > 0.95  # what it would have been
+
+
+def test_a_rule_that_only_knows_how_often_is_told_apart() -> None:
+    due = every(16, 400)  # each 8 s
+    found = fit([told(stream(due, num_frames=400), np.full(400, 0.4))], "speak")
+    assert found.f1 == found.clock_f1 > found.plain_f1
+
+
+def test_fitting_data_without_speech_keeps_silent() -> None:
+    found = fit([told(stream((), num_frames=50), np.full(50, 0.3))], "speak")
+    assert found.rule.threshold > 0.3
+    assert (found.f1, found.rule.min_gap_s, found.rule.rearm) == (1, 0, None)
+    for decision in DECISIONS:
+        with pytest.raises(DataError, match=f"has no {decision} probabilities"):
+            fit([stream(())], decision)

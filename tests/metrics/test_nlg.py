@@ -1,11 +1,12 @@
 """Tokens and text scores, against pycocoevalcap where it is installed."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from prospect.metrics.nlg import bleu, cider, stats, tokenized
+from prospect.metrics.nlg import METRICS, bleu, cider, cider_each, stats, tokenized
 from prospect.metrics.pool import table
 from prospect.metrics.ptb import tokenize
 
@@ -79,3 +80,13 @@ def test_nothing_to_score() -> None:
     assert cider([]) is None
     assert cider([("a", ".")]) is None
     assert np.isnan(bleu(table([stats([])], ["a"]).plain(), 1)[0])
+
+
+def test_cider_of_drawn_videos_weighs_their_pairs() -> None:
+    found_in = [replace(stats([pair]), texts=(pair,)) for pair in TEXTS]
+    made = table(found_in, ["a", "b", "b", "c", "c"])
+    each = cider_each(tuple(TEXTS))
+    weights = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 0.0]])
+    found = METRICS["cider"].function(made.pool(weights))
+    assert found[0] == pytest.approx(np.nanmean(each))
+    assert found[1] == pytest.approx(each[0])

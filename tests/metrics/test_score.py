@@ -34,9 +34,10 @@ def test_oracle_is_best_at_every_metric() -> None:
     for group, metrics in found["systems"]["oracle"]["groups"].items():
         for name, metric in METRICS.items():
             value = metrics[name]["value"]
-            # nothing is reopened, refreshed or told in these streams
+            # nothing is reopened, refreshed, told, timed or counted in tokens in these streams
             if value is None:
-                assert name.split("_")[0] == "reopen" or name.endswith(("refresh", "told")), name
+                absent = ("reopen_", "lm_", "tokens_", "frames_per_s", "real_time")
+                assert name.startswith(absent) or name.endswith(("refresh", "told")), name
             elif metric.best is not None:
                 assert value == metric.best, (group, name)
     assert all(found[name] == 1 for name in HEADLINE)
@@ -141,7 +142,9 @@ def test_groups_main_system_and_differences() -> None:
     assert set(groups) == {
         *("pooled", "macro", "dataset:holoassist", "dataset:wtag", "task:seen", "task:unseen"),
         *("user_type:no_talk", "user_type:talk_some", "user_type:talk_more"),
+        "order:other",
     }
+    assert groups["order:other"]["cider"]["n"] == len(STREAMS)
     assert found["transition_f1_5s"] == groups["pooled"]["transition_f1_5s"]["value"]
     name = "transition_recall_5s"
     names = ("dataset:holoassist", "dataset:wtag")
@@ -154,6 +157,14 @@ def test_groups_main_system_and_differences() -> None:
     assert groups["pooled"]["start_accuracy_told"]["value"] is None
     headline = {key for key, value in found.items() if not isinstance(value, (dict, list))}
     assert headline == set(HEADLINE)
+
+
+def test_streams_that_follow_the_list_are_a_group() -> None:
+    references = (event(10, "S1->start"), event(30, "S1->complete S3->start"))
+    found = score([stream(references)], embed=embed)["systems"]["model"]["groups"]
+    assert {name for name in found if name.startswith("order")} == {"order:listed"}
+    lone = score([stream(references[:1])], embed=embed)["systems"]["model"]["groups"]
+    assert not any(name.startswith("order") for name in lone)
 
 
 def test_proassist_mode_scores_a_perfect_system_lower() -> None:
@@ -231,4 +242,5 @@ def test_meteor_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     found = score(made, embed=embed, meteor=True)["systems"]
     assert asked == [[("Go.", "Go.")], []]
     assert found["oracle"]["groups"]["pooled"]["meteor"]["value"] == 0.5
+    assert found["oracle"]["groups"]["pooled"]["meteor_w"]["value"] == 0.5
     assert found["silent"]["groups"]["pooled"]["meteor"]["value"] is None

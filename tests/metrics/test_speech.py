@@ -8,7 +8,7 @@ import pytest
 from prospect.embeddings import Vectors
 from prospect.errors import DataError
 from prospect.metrics.pool import table
-from prospect.metrics.speech import METRICS, match_speech, stats, window_frames
+from prospect.metrics.speech import METRICS, listen, stats, window_frames
 from tests.metrics.worlds import event, stream
 
 # cosines: right and close 0.8; right and odd 0.4
@@ -21,7 +21,8 @@ def embed(texts: object) -> Vectors:
 
 
 def scores(events: tuple, references: tuple) -> dict[str, float | None]:
-    made = table([stats(stream(references, events), embed)], ["v"]).plain()
+    prediction = stream(references, events)
+    made = table([stats(prediction, listen(prediction, embed))], ["v"]).plain()
     values = {name: float(metric.function(made)[0]) for name, metric in METRICS.items()}
     return {name: None if np.isnan(value) else value for name, value in values.items()}
 
@@ -48,6 +49,9 @@ def test_every_score_by_hand() -> None:
             "speech_when_recall": 2 / 4,
             "speech_when_f1": 4 / 7,
             "speech_rate_ratio": 3 / 4,
+            "speech_repeat_rate": 0,
+            "speech_empty_rate": 0,
+            "speech_overlong_rate": 0,
         }
     )
 
@@ -76,11 +80,26 @@ def test_windows_are_cut_towards_zero() -> None:
 
 def test_window_depends_on_the_dataset() -> None:
     made = stream((event(20, "", "right"),), (event(14, "", "right"),))  # reference 3 s later
-    assert not match_speech(made, embed).pairs
-    assert match_speech(replace(made, dataset="assembly101"), embed).pairs
+    assert not listen(made, embed).match.pairs
+    assert listen(replace(made, dataset="assembly101"), embed).match.pairs
 
 
 def test_errors_name_the_stream() -> None:
     made = stream((event(0, "", "right"),), (event(0, "", "right"),), num_frames=1)
     with pytest.raises(DataError, match="v1/no_talk-0 by model: ProAssist's matcher"):
-        match_speech(made, embed, "proassist")
+        listen(made, embed, "proassist")
+
+
+def test_text_checks() -> None:
+    texts = ("right", "right", "odd", "close")
+    words = {"right": "Go.", "odd": "", "close": " ".join(["word"] * 61)}
+    events = tuple(event(20 * place, "", words[text]) for place, text in enumerate(texts))
+    made = stream((), events)
+
+    def alike(texts: object) -> Vectors:
+        assert isinstance(texts, list)
+        return np.ones((len(texts), 1), np.float32)
+
+    pool = table([stats(made, listen(made, alike))], ["v"]).plain()
+    names = ("speech_repeat_rate", "speech_empty_rate", "speech_overlong_rate")
+    assert [float(METRICS[name].function(pool)[0]) for name in names] == [0.25, 0.25, 0.25]

@@ -9,8 +9,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from prospect.samples.labels import SILENT
 from prospect.samples.negatives import subsample
-from prospect.samples.sequence import NONE, SILENT, Rendered, Renderer
+from prospect.samples.sequence import NONE, Rendered, Renderer
 from prospect.types import Clip
 from tests.parity.proassist import as_clip, cases
 

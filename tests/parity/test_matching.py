@@ -1,16 +1,18 @@
 """ProAssist's own answers on matching: ``matching.json`` and a real model's output."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from prospect.embeddings import Embed, Vectors, embedder
 from prospect.files import read_json
-from prospect.metrics.match import Match, match
+from prospect.metrics.match import Match, Mode, match
 from prospect.metrics.pool import table
-from prospect.metrics.speech import METRICS, stats
+from prospect.metrics.score import score
+from prospect.metrics.speech import METRICS, listen, stats, utterances
+from prospect.samples.legacy.proassist_results import read_proassist_results
 from prospect.types import Event, Prediction, Task
 
 SCORES = {
@@ -73,7 +75,8 @@ def compare_scores(case: dict[str, Any], found: Match, said: Said, due: Said, em
         system="proassist",
         events=tuple(Event(frame, speech=text) for frame, text in said),
     )
-    pool = table([stats(prediction, embed, "proassist")], ["v"]).plain()
+    heard = listen(prediction, embed, "proassist")
+    pool = table([stats(prediction, heard)], ["v"]).plain()
     for theirs, ours in SCORES.items():
         value = float(METRICS[ours].function(pool)[0])
         if metrics[theirs] is None:
@@ -119,13 +122,13 @@ def test_real_output_of_a_real_model(parity_dir: Path, data_dir: Path, tmp_path:
     source = data_dir / case["source"]
     if not source.exists():
         pytest.skip(f"no {source}")
-    rows = [
-        (round(row["timestamp_in_stream"] * case["fps"]) - 1, row)
-        for row in read_json(source)["predictions"]
-    ]
     # the last reference lies beyond the last frame; ProAssist's matrix has no column for it
-    inside = [(frame, row) for frame, row in rows if frame < case["num_frames"]]
-    said = [(frame, row["gen"]) for frame, row in inside if row["gen"]]
-    due = [(frame, row["ref"]) for frame, row in inside if row["ref"]]
-    compare(case, said, due, embedder(cache=tmp_path / "embeddings.sqlite"))
+    read = read_proassist_results(source, case["num_frames"])
+    assert read.num_beyond == {source.name: 1}
+    (made,) = read.predictions
+    lookup = embedder(cache=tmp_path / "embeddings.sqlite")
+    compare(case, utterances(made.events), utterances(made.references), lookup)
+    found = {mode: score([made], mode, lookup) for mode in get_args(Mode)}
+    assert found["proassist"]["speech_f1"] == pytest.approx(0.2921, abs=5e-5)
+    assert found["strict"]["speech_f1"] == found["proassist"]["speech_f1"]
     assert case["expected"]["metrics"]["f1"] == pytest.approx(0.2921, abs=5e-5)
