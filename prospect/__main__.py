@@ -14,12 +14,15 @@ from pathlib import Path
 from jsonargparse import ActionYesNo, ArgumentParser, Namespace
 
 from prospect import exchange, stages
+from prospect.bench import BENCHES, bench
 from prospect.dialogues.quality import Rules
 from prospect.errors import ProspectError
 from prospect.exchange import EXPORTS, IMPORTS, export_clips, import_clips
 from prospect.model.config import ModelConfig
 from prospect.run import RunConfig, run
+from prospect.stages.score import RESULTS
 from prospect.types import Split
+from prospect.watch import watch
 
 
 def clips(
@@ -109,12 +112,23 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": stages.train,
     "predict": stages.predict,
     "score": stages.score,
+    "judge": stages.judge,
+    "agree": stages.agree,
     "report": stages.report,
+    "watch": watch,
+    "bench": bench,
     "run": run,
 }
 
 
 _PATHS = tuple[Path, ...]
+_POSITIONAL = {
+    ("score", "predictions"): "*",
+    ("judge", "predictions"): "+",
+    ("agree", "ratings"): "+",
+}
+_KINDS = {"clips": (IMPORTS, EXPORTS), "score": ((RESULTS,), (RESULTS,))}
+"""verb -> what it reads with --from and writes with --to."""
 
 
 def build_parser() -> ArgumentParser:
@@ -135,24 +149,26 @@ def build_parser() -> ArgumentParser:
 
 def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None]) -> None:
     """The function's parameters as options: paths as lists, switches without a value."""
-    by_hand: set[str | int] = {"source", "target"} if name == "clips" else set()
+    by_hand: set[str | int] = {"source", "target"} if name in _KINDS else set()
     if name == "inspect":
         verb.add_argument("data", type=Path, help="data folder, or JSONL file of clips")
         by_hand.add("data")
+    if name == "bench":
+        verb.add_argument("stage", type=str, help=f"{', '.join(BENCHES)} or all")
+        by_hand.add("stage")
     for key, parameter in signature(function).parameters.items():
         required = parameter.default is Parameter.empty
         if parameter.annotation is bool:
             verb.add_argument(f"--{key}", action=ActionYesNo, default=parameter.default)
         elif parameter.annotation != _PATHS:
             continue
-        elif (name, key) == ("score", "predictions"):
-            verb.add_argument(key, nargs="+", type=Path, help="JSONL files")
+        elif (name, key) in _POSITIONAL:
+            verb.add_argument(key, nargs=_POSITIONAL[name, key], type=Path, help="files")
         else:
             verb.add_argument(f"--{key}", nargs="+", type=Path, required=required, default=())
         by_hand.add(key)
-    if name == "clips":
-        verb.add_argument("--from", nargs=2, help=f"KIND PATH; {' or '.join(IMPORTS)}")
-        verb.add_argument("--to", nargs=2, help=f"KIND PATH; {' or '.join(EXPORTS)}")
+    for option, kinds in zip(("--from", "--to"), _KINDS.get(name, ()), strict=False):
+        verb.add_argument(option, nargs=2, help=f"KIND PATH; {' or '.join(kinds)}")
     verb.add_function_arguments(function, as_group=False, skip=by_hand)
 
 
@@ -182,7 +198,7 @@ def main(args: list[str] | None = None) -> int:
         parsed = parse(sys.argv[1:] if args is None else args)
         verb = parsed.subcommand
         options = {key: value for key, value in vars(parsed[verb]).items() if key != "config"}
-        if verb == "clips":
+        if verb in _KINDS:
             options["source"], options["target"] = options.pop("from"), options.pop("to")
         if verb == "run":
             run(RunConfig(**options))

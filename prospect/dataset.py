@@ -213,7 +213,7 @@ def _clip_problems(
             continue
         try:
             source = find_source(clip, folder, vision.frames_root, vision.encoder_name)
-            if not source.is_features:
+            if not source.is_features and vision.encoder is None:
                 found[shard] = "is missing"
         except MissingError as error:
             found[shard] = f"is missing, and so are the frames: {error}"

@@ -111,6 +111,7 @@ def export_clips(
     Raises:
         ConfigError: an unknown kind.
     """
+    from prospect.frames.encoders import num_vectors
     from prospect.samples.legacy import export, proassist_export
 
     if kind not in EXPORTS:
@@ -125,7 +126,8 @@ def export_clips(
         write = proassist_export.write_proassist_clips if proassist else export.write_clips
         clips = read_records(data / CLIPS, Clip)
         held = [clip for clip in clips if holds(clip)]
-        paths = write(held, out, limits, model.vectors_per_frame)
+        vectors = num_vectors(model.encoder, model.vectors_per_frame)
+        paths = write(held, out, limits, vectors)
         say(str(Account(len(held), {f"clips that {kind} can't hold": len(clips) - len(held)})))
     say(f"wrote {', '.join(str(path) for path in paths) or 'no file'}")
 

@@ -16,9 +16,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -64,6 +65,44 @@ def model_folder(name: str) -> Path:
         f"no model {name!r}: it is no folder, no hub id (owner/name), and none of the offline "
         f"models {', '.join(PACKAGED)}"
     )
+
+
+def read_model(
+    kind: Any, folder: Path, options: Mapping[str, Any], optional: str | None = None
+) -> tuple[Any, bool]:
+    """A model of transformers from its folder, with every weight that it needs.
+
+    Weights of the folder that it doesn't need, like the other half of a pair, are passed over.
+
+    Args:
+        kind: A class with ``from_pretrained``.
+        folder: From `model_folder`.
+        options: Of ``from_pretrained``.
+        optional: Beginning of the names that may lack.
+
+    Returns:
+        The model, and whether optional weights lack, which are then random.
+
+    Raises:
+        DataError: a weight lacks or has another shape.
+    """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    # it lists what is passed over, at length
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
+    finally:
+        logging.set_verbosity(verbosity)
+    lacking = {str(name) for name in (*report["missing_keys"], *report["mismatched_keys"])}
+    spared = {name for name in lacking if optional is not None and name.startswith(optional)}
+    if lacking - spared:
+        raise DataError(
+            f"{folder}: {len(lacking - spared)} weights are not there or have another shape, the "
+            f"first is {min(lacking - spared)}; is config.json that of these weights?"
+        )
+    return model, bool(spared)
 
 
 def efficientnet_lite0_weights() -> dict[str, Tensor]:

@@ -171,7 +171,7 @@ def run(config: RunConfig) -> None:
     _stage(
         page,
         {"scores": file_hash(scored), "log": file_hash(training / "metrics.jsonl")},
-        lambda: stages.report(scored, tuple(files), page, pictures, training),
+        lambda: stages.report(tuple(files), page, scored, pictures, training),
     )
     say(f"open {page}")
 
@@ -198,7 +198,7 @@ def _data(config: RunConfig, source: DataConfig, folder: Path) -> str:
     else:
         _annotated(config, source, folder, inputs)
     frames_root = source.imported.frames_root if source.imported else None
-    if not _without_videos(source):
+    if not _without_videos(source) and config.model.features == "stored":
         stages.features(folder, config.model, frames_root)
     return file_hash(folder / CLIPS)
 

@@ -36,7 +36,7 @@ def main() -> None:
     config = TrainConfig(
         optim=OptimConfig(epochs=arguments.epochs, batch_size=1, lr=1e-3),
         losses=LossWeights(speak_gen=0.1, speak_bin=0.1, update_bin=0.1),
-        permute_steps=False,
+        permute_steps="none",
         log_steps=10,
         eval_steps=1000,
         save_steps=60,

@@ -21,6 +21,8 @@ from transformers import (
     SmolVLMImageProcessorPil,
 )
 
+from prospect.samples.sequence import PROMPTS
+
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
 )
@@ -72,16 +74,17 @@ TOWER = {
 
 
 def tokenizer(family: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of a few hundred tokens with the family's markers."""
+    """A byte-level BPE of some hundred tokens with the family's markers."""
     template, markers = TOKENIZERS[family]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=markers, initial_alphabet=alphabet, show_progress=False
+        vocab_size=800, special_tokens=markers, initial_alphabet=alphabet, show_progress=False
     )
-    bpe.train_from_iterator(["the wheel on the base", "S1->start, S2->complete"], trainer)
+    moves = [f"S{n}->{move}, S{n}: in_progress" for n in range(9) for move in ("start", "complete")]
+    bpe.train_from_iterator([line for lines in PROMPTS.values() for line in lines] + moves, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=bpe, chat_template=template)
 
 

@@ -15,7 +15,7 @@ FROZEN = (
     *("predict", "score", "judge", "agree", "report", "watch", "serve", "bench", "run"),
 )
 """Names that scripts rely on; those without a stage yet are kept free."""
-ABSENT = {"judge", "agree", "watch", "serve", "bench"}
+ABSENT = {"serve"}
 
 Capture = pytest.CaptureFixture[str]
 

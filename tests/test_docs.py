@@ -13,7 +13,14 @@ from prospect.run import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
-PAGES = ("README.md", "docs/data.md", "docs/adapters.md", "CONTRIBUTING.md")
+PAGES = (
+    "README.md",
+    "docs/data.md",
+    "docs/metrics_differences.md",
+    "docs/adapters.md",
+    "docs/scale.md",
+    "CONTRIBUTING.md",
+)
 COMMANDS = [
     (page, line)
     for page in PAGES

@@ -21,6 +21,7 @@ LAYERS = (
         "clock",
         "files",
         "errors",
+        "firing",
         "provenance",
         "parallel",
         "llm",
@@ -36,7 +37,7 @@ LAYERS = (
     {"model"},
     {"train", "stream"},
     {"report"},
-    {"dataset", "stages", "exchange", "run", "serve", "__main__"},
+    {"bench", "dataset", "judging", "watch", "stages", "exchange", "run", "serve", "__main__"},
 )
 """A module imports from its own layer and those before it."""
 APART = ({"train", "stream"}, {"annotations", "toy"})
@@ -146,10 +147,12 @@ LIGHT = [
     "prospect.model.config",
     "prospect.train.config",
     "prospect.stream.config",
+    "prospect.stream.decide",
     "prospect.stages",
     "prospect.dataset",
     "prospect.llm",
     "prospect.exchange",
+    "prospect.bench",
     "prospect.run",
     "prospect.__main__",
 ]

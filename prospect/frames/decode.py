@@ -73,7 +73,7 @@ def read_frames(path: Path, fps: float, size: int = SIZE) -> Iterator[Image]:
             if shown is not None:
                 picture: Image | None = None
                 while taken / fps < now_s - tolerance:
-                    picture = _fit(shown, size) if picture is None else picture
+                    picture = fit_frame(shown, size) if picture is None else picture
                     waiting.append(picture)
                     taken += 1
                 while waiting and (given + 1) / fps <= now_s:
@@ -85,7 +85,7 @@ def read_frames(path: Path, fps: float, size: int = SIZE) -> Iterator[Image]:
         end_s = now_s + _duration_s(shown.duration, stream, path)
         _check_length(path, stream, end_s)
         total = frame_count(end_s + tolerance, fps)
-        picture = _fit(shown, size)
+        picture = fit_frame(shown, size)
         waiting.extend([picture] * max(0, total - taken))
         while waiting and given < total:
             yield waiting.popleft()
@@ -126,10 +126,19 @@ def fit(image: Image, size: int = SIZE) -> Image:
     Returns:
         uint8 RGB (size, size, 3).
     """
-    return _fit(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), size)
+    return fit_frame(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), size)
 
 
-def _fit(frame: av.VideoFrame, size: int) -> Image:
+def video_stream(container: InputContainer, where: Path | str) -> VideoStream:
+    """The first video stream of what was opened as ``where``; `DataError` if it holds none."""
+    # FFmpeg takes text for a terminal and draws it
+    if container.format.name == "tty" or not container.streams.video:
+        raise DataError(f"{where}: holds no video stream; is it a video?")
+    return container.streams.video[0]
+
+
+def fit_frame(frame: av.VideoFrame, size: int = SIZE) -> Image:
+    """`fit` for a frame as it was decoded, turned upright if its header says so."""
     ratio = max(size / frame.width, size / frame.height)
     width, height = max(size, int(frame.width * ratio)), max(size, int(frame.height * ratio))
     image = frame.to_ndarray(
@@ -147,9 +156,7 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise MissingError(f"no video {path}; check the path")
     try:
         with av.open(path) as container:
-            if not container.streams.video:
-                raise DataError(f"{path}: holds no video stream; is it a video?")
-            stream = container.streams.video[0]
+            stream = video_stream(container, path)
             stream.thread_type = "AUTO"
             yield container, stream
     except av.FFmpegError as error:

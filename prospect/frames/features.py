@@ -105,6 +105,32 @@ def encode_videos(
     return account
 
 
+def encode_range(video: Path, fps: float, encoder: Encoder, start: int, stop: int) -> Tensor:
+    """Encode frames ``[start, stop)`` of a video or arrow store; the same vectors as in its shard.
+
+    A video is decoded from its start, since its frames can't be told by counting.
+
+    Returns:
+        fp16 (stop - start, P, D).
+
+    Raises:
+        MissingError: no such file.
+        DataError: damaged, or the range is not within its frames.
+    """
+    parts = [torch.empty(0, encoder.vectors, encoder.dim, dtype=torch.float16)]
+    done = 0
+    with closing(_ahead(_batches(video, fps))) as batches:
+        for batch in batches:
+            wanted = batch[max(start - done, 0) : max(stop - done, 0)]
+            done += len(batch)
+            if len(wanted):
+                parts.append(encoder.encode(wanted).to(torch.float16))
+            if done >= stop:
+                break
+    check_range(video, start, stop, done)
+    return torch.cat(parts)
+
+
 def load_features(path: Path, start: int, stop: int) -> Tensor:
     """Rows ``[start, stop)`` of a shard; only they are read.
 

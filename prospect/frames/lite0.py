@@ -16,6 +16,7 @@ from prospect.errors import DataError
 
 SIZE = 224
 DIM = 1280
+SIDE = 7  # of its feature maps
 
 # (kernel, stride, expansion, channels out, repeats); stride holds for the first of the repeats
 _STAGES = (

@@ -1,8 +1,9 @@
 """A checkpoint: our own weights, what they were trained for, and the thresholds.
 
-``weights.safetensors`` holds the trained weights only (adapters, projector, heads); the LLM's own
-come from `ModelConfig.llm`. ``prospect.json`` holds the configuration. A weight too many or too few
-is an error.
+``weights.safetensors`` holds the trained weights only: projector, heads, and of the LLM what
+`ModelConfig.tuning` lets learn (adapters, nothing, or all of it in fp32); what isn't trained comes
+from `ModelConfig.llm`. ``prospect.json`` holds the configuration. A weight too many or too few is
+an error, and so is an LLM of another class or size.
 """
 
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from prospect.errors import DataError
 from prospect.files import check_manifest, parse, read_json, write_json, write_manifest
+from prospect.model.backbone import describe
 from prospect.model.config import ModelConfig, Thresholds
 from prospect.model.network import Network, build
 from prospect.samples.sequence import Renderer
@@ -70,6 +72,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         {
             "schema": _SCHEMA,
             "model": asdict(checkpoint.config),
+            "backbone": describe(checkpoint.network.llm),
             "feature_dim": checkpoint.network.feature_dim,
             "fps": checkpoint.fps,
             "thresholds": asdict(checkpoint.thresholds),
@@ -79,12 +82,21 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     write_manifest(folder)
 
 
+def checkpoint_fps(folder: Path) -> float:
+    """Frames a second that a checkpoint takes, without loading it; `MissingError` if there is none.
+
+    What is shown to a model can then be checked before it is loaded.
+    """
+    fps: float = read_json(folder / _CONFIG)["fps"]
+    return fps
+
+
 def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
     """Load a folder written by `save_checkpoint`.
 
     Args:
         folder: Of the checkpoint.
-        dtype: Of the LLM's weights.
+        dtype: Of the LLM's weights but for adapters, which stay fp32.
 
     Raises:
         MissingError: not there or incomplete, or the LLM isn't at hand.
@@ -97,6 +109,15 @@ def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
     config = parse(saved["model"], ModelConfig, f"{folder / _CONFIG}: model")
     thresholds = parse(saved["thresholds"], Thresholds, f"{folder / _CONFIG}: thresholds")
     network, renderer = build(config, saved["feature_dim"], dtype)
+    # adapters of a model of the same shapes would fit by name; checkpoints of before don't say
+    if saved.get("backbone", describe(network.llm)) != describe(network.llm):
+        raise DataError(
+            f"{folder} was trained on {saved['backbone']}, but {config.llm} is "
+            f"{describe(network.llm)}; put the model it was trained on there"
+        )
     load_weights(network, folder)
+    if config.tuning == "full":
+        # learned in fp32, which inference has no use for
+        network.llm.to(dtype)
     network.eval()
     return Checkpoint(network, renderer, config, thresholds, saved["fps"], saved["about"])

@@ -7,20 +7,22 @@ Shapes: B batch, L tokens, N frames in the batch, P vectors a frame, E encoder w
 from typing import Any
 
 import torch
-from peft import LoraConfig as PeftLora
-from peft import inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 from transformers.cache_utils import Cache
 
 from prospect.errors import ConfigError
+from prospect.frames.encoders import num_vectors
+from prospect.model import backbone
+from prospect.model.attention import clip_bounds
 from prospect.model.config import ModelConfig
+from prospect.model.decide import SPEAK, Openers, make_heads, token_odds
+from prospect.model.headers import OwnHeaders
+from prospect.model.point import Pointer
 from prospect.pretrained import model_folder
 from prospect.samples.sequence import Renderer
 
-SPEAK, UPDATE = 0, 1
-"""Columns of the decision logits."""
+_ROWS_AT_ONCE = 256  # whose logits over the vocabulary are in memory: 130 MB at 128k tokens
 
 
 class Projector(nn.Module):
@@ -29,19 +31,28 @@ class Projector(nn.Module):
     Vectors are standardised by the training data's statistics (`fit`): an encoder's dimensions
     differ in mean and scale by far more than one frame differs from the next. The output starts
     at the scale of the word embeddings (``output_rms``): a freshly initialised layer's is several
-    times larger and drowns the words for the first hundred steps.
+    times larger and drowns the words for the first hundred steps. With ``residual`` it is added
+    to the vectors themselves, of width D already, and starts at zero.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, feature_dim: int, hidden_dim: int, output_rms: float) -> None:
+    def __init__(
+        self, feature_dim: int, hidden_dim: int, output_rms: float, residual: bool = False
+    ) -> None:
         super().__init__()
+        if residual and feature_dim != hidden_dim:
+            raise ConfigError(
+                f"projector is residual, but the encoder's vectors have {feature_dim} numbers and "
+                f"the LLM's words {hidden_dim}; choose mlp, or the encoder the LLM grew up with"
+            )
+        self._residual = residual
         self.register_buffer("mean", torch.zeros(feature_dim))
         self.register_buffer("std", torch.ones(feature_dim))
         self.up = nn.Linear(feature_dim, hidden_dim)
         self.down = nn.Linear(hidden_dim, hidden_dim)
-        self.scale = nn.Parameter(torch.tensor(output_rms))
+        self.scale = nn.Parameter(torch.tensor(0.0 if residual else output_rms))
         self.output_norm = nn.LayerNorm(hidden_dim)
 
     def fit(self, features: Tensor) -> None:
@@ -54,45 +65,44 @@ class Projector(nn.Module):
         """(..., E) -> (..., D)."""
         hidden = nn.functional.gelu(self.up((features - self.mean) / self.std))
         normed: Tensor = self.output_norm(self.down(hidden))
-        return self.scale * normed
+        projected = self.scale * normed
+        return features + projected if self._residual else projected
 
 
 class Network(nn.Module):
     """LLM with adapters, projector and the two decisions.
 
     Args:
-        llm: A causal LM; its own weights are frozen, LoRA layers are put in place.
-        config: Adapter settings.
+        llm: A causal LM from `prospect.model.backbone`.
+        config: Of the model.
         feature_dim: Width E of the frame vectors.
-        image_id: Token whose embedding a frame vector replaces.
+        renderer: Of the same configuration.
     """
 
-    def __init__(
-        self, llm: PreTrainedModel, config: ModelConfig, feature_dim: int, image_id: int
-    ) -> None:
+    def __init__(self, llm: Any, config: ModelConfig, feature_dim: int, renderer: Renderer) -> None:
         super().__init__()
-        embeddings: Any = llm.get_input_embeddings().weight
-        llm.requires_grad_(False)
-        lora = config.lora
-        adapters = PeftLora(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=list(lora.targets),
-        )
         # Any: what the library calls on its models is only partly typed
-        self.llm: Any = inject_adapter_in_model(adapters, llm)
+        self.llm = llm
+        embeddings = llm.get_input_embeddings().weight
         hidden_dim = embeddings.shape[1]
-        # adapters, projector and heads are fp32 masters whatever the LLM's dtype: bf16 loses most
-        # AdamW updates
-        for parameter in self.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+        output_rms = embeddings.float().pow(2).mean().sqrt().item()
         self.projector = Projector(
-            feature_dim, hidden_dim, embeddings.float().pow(2).mean().sqrt().item()
+            feature_dim, hidden_dim, output_rms, config.projector == "residual"
         )
-        self.decide = nn.Linear(hidden_dim, 2)
-        self.image_id = image_id
+        heads = config.decision == "heads"
+        self.decide = make_heads(config.head, hidden_dim) if heads else None
+        self.pointer = Pointer(hidden_dim) if config.write == "point" else None
+        self.own_headers = (
+            OwnHeaders(
+                embeddings,
+                llm.get_output_embeddings().weight,
+                {renderer.header(role)[0]: renderer.text(role) for role in renderer.own_roles},
+            )
+            if renderer.own_roles
+            else None
+        )
+        self.openers = Openers(renderer.end_id, *renderer.openers)
+        self.image_id = renderer.image_id
         self.feature_dim = feature_dim
 
     def embed(self, ids: Tensor, features: Tensor) -> Tensor:
@@ -106,12 +116,20 @@ class Network(nn.Module):
             (B, L, D).
         """
         words: Tensor = self.llm.get_input_embeddings()(ids)
+        if self.own_headers is not None:
+            words = self.own_headers.embed(ids, words)
         vectors: Tensor = self.projector(features.to(self.projector.up.weight.dtype)).to(
             words.dtype
         )
         return words.masked_scatter((ids == self.image_id)[..., None], vectors)
 
-    def forward(self, ids: Tensor, features: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        features: Tensor,
+        cache: Cache | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states of all tokens.
 
         Args:
@@ -119,12 +137,16 @@ class Network(nn.Module):
                 see the padding.
             features: (N, P, E).
             cache: Keys and values of the tokens before; extended in place.
+            positions: (B, L) of each token in its clip, for rows that hold several: where it
+                restarts another clip begins, and no clip sees another. None: a row is one clip.
 
         Returns:
             (B, L, D) after the final norm.
         """
         outputs = self.llm.base_model(
             inputs_embeds=self.embed(ids, features),
+            attention_mask=None if positions is None else clip_bounds(positions),
+            position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
         )
@@ -132,14 +154,43 @@ class Network(nn.Module):
         return hidden
 
     def decisions(self, hidden: Tensor) -> Tensor:
-        """(..., D) at a frame's last token -> (..., 2) logits of `SPEAK` and `UPDATE`."""
-        logits: Tensor = self.decide(hidden.to(self.decide.weight.dtype))
-        return logits.float()
+        """(..., D) at a frame's last token -> (..., 2) log-odds of `SPEAK` and `UPDATE`, fp32."""
+        if self.decide is not None:
+            odds: Tensor = self.decide(hidden.to(next(self.decide.parameters()).dtype))
+            return odds.float()
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        parts = [
+            token_odds(self.next_token_logits(rows[start : start + _ROWS_AT_ONCE]), self.openers)
+            for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE)
+        ]
+        return torch.cat(parts).view(*hidden.shape[:-1], 2)
+
+    def decisions_at(self, hidden: Tensor, frame_ends: Tensor, speak_ends: Tensor) -> Tensor:
+        """Decisions of N frames, speak where its label sits.
+
+        Args:
+            hidden: (B, L, D).
+            frame_ends: (N, 2) row and position of each frame's last token.
+            speak_ends: (N,) position at which speak is read, in the same row.
+
+        Returns:
+            (N, 2) log-odds.
+        """
+        rows, ends = frame_ends.unbind(1)
+        odds = self.decisions(hidden[rows, ends])
+        later = speak_ends != ends
+        if not later.any():
+            return odds
+        speak, update = odds.unbind(1)
+        again = self.decisions(hidden[rows[later], speak_ends[later]])[:, SPEAK]
+        return torch.stack([speak.masked_scatter(later, again), update], 1)
 
     def next_token_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) logits in fp32."""
         head = self.llm.get_output_embeddings()
         logits: Tensor = head(hidden.to(head.weight.dtype))
+        if self.own_headers is not None:
+            logits = self.own_headers.score(hidden, logits)
         return logits.float()
 
     def trainable_state(self) -> dict[str, Tensor]:
@@ -149,14 +200,12 @@ class Network(nn.Module):
 
     def merge_adapters(self) -> None:
         """Fold the adapters into the LLM's weights for inference; training on is then wrong."""
-        for module in self.llm.modules():
-            if isinstance(module, BaseTunerLayer):
-                module.merge()
+        backbone.merge_adapters(self.llm)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.decide.weight.device
+        return self.projector.up.weight.device
 
 
 def build(config: ModelConfig, feature_dim: int, dtype: torch.dtype) -> tuple[Network, Renderer]:
@@ -165,22 +214,14 @@ def build(config: ModelConfig, feature_dim: int, dtype: torch.dtype) -> tuple[Ne
     Args:
         config: What to build.
         feature_dim: Width of the encoder's vectors.
-        dtype: Of the LLM's frozen weights.
+        dtype: Of the LLM's weights that don't learn.
 
     Raises:
-        MissingError: the LLM's weights are not at hand.
-        ConfigError: more layers asked for than there are, or a tokenizer we can't use.
+        MissingError, DataError: the LLM's weights are not at hand, or not whole.
+        ConfigError: settings that the LLM can't have, or a tokenizer we can't use.
     """
-    folder = model_folder(config.llm)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    llm: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
-    if config.num_layers is not None:
-        layers = llm.base_model.layers
-        if not 1 <= config.num_layers <= len(layers):
-            raise ConfigError(
-                f"num_layers is {config.num_layers}, but {config.llm} has {len(layers)} layers"
-            )
-        llm.base_model.layers = layers[: config.num_layers]
-        llm.config.num_hidden_layers = config.num_layers
-    renderer = Renderer(tokenizer, config.vectors_per_frame)
-    return Network(llm, config, feature_dim, renderer.image_id), renderer
+    llm = backbone.load_llm(config, dtype)
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(config.llm))
+    vectors = num_vectors(config.encoder, config.vectors_per_frame)
+    renderer = Renderer(tokenizer, vectors, config.layout)
+    return Network(llm, config, feature_dim, renderer), renderer

@@ -17,11 +17,19 @@ _NAMES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 def resolve_dtype(name: str) -> torch.dtype:
     """``auto`` -> what the default device computes natively; else bfloat16, float16, float32.
 
+    Training in float16 needs its gradients scaled, which the trainer does on GPUs.
+
     Raises:
-        ConfigError: another name.
+        ConfigError: another name, or a format that the default device can't compute in.
     """
+    native = inference_dtype(default_device())
     if name == "auto":
-        return inference_dtype(default_device())
+        return native
     if name not in _NAMES:
         raise ConfigError(f"dtype is {name!r}; choose auto, {', '.join(_NAMES)}")
+    gpu = default_device().type == "cuda"
+    if name == "float16" and not gpu:
+        raise ConfigError("dtype is float16, which needs a GPU; choose auto")
+    if name == "bfloat16" and gpu and native != torch.bfloat16:
+        raise ConfigError("dtype is bfloat16, which this GPU only emulates; choose float16")
     return _NAMES[name]

@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from prospect.model.network import SPEAK, UPDATE, Network
+from prospect.model.decide import SPEAK, UPDATE
+from prospect.model.network import Network
 from prospect.samples.clips import without_answers
 from prospect.samples.sequence import Rendered
 from prospect.types import Clip, Prediction
@@ -25,13 +26,16 @@ def probabilities(network: Network, rendered: Rendered, features: Tensor) -> Ten
         features: (F, P, E) frame vectors.
 
     Returns:
-        (F, 2) probabilities of speaking and updating, fp32.
+        (F, 2) probabilities of speaking and updating, fp32; speak as read after the frame's
+        transitions where the model does so.
     """
     device = network.device
     ids = torch.from_numpy(rendered.ids)[None].to(device)
     hidden = network(ids, features.to(device))
     ends = torch.from_numpy(rendered.frame_ends).to(device)
-    return network.decisions(hidden[0, ends]).sigmoid().cpu()
+    frame_ends = torch.stack([torch.zeros_like(ends), ends], 1)
+    speak_ends = torch.from_numpy(rendered.speak_ends).to(device)
+    return network.decisions_at(hidden, frame_ends, speak_ends).sigmoid().cpu()
 
 
 def as_prediction(stream: Clip, probs: Sequence[tuple[Clip, Tensor]], system: str) -> Prediction:

@@ -8,7 +8,7 @@ silent frames before a turn keep ``max(int(rho * (n - 1)), 1)``, n counting the 
 import numpy as np
 from numpy.typing import NDArray
 
-from prospect.samples.sequence import ACT, SILENT, UNLABELLED
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
 
 
 def subsample(

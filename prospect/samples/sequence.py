@@ -11,9 +11,11 @@ A frame's decisions are read at its last token; its turns follow that token. Wha
 (its kind) is told by the first line of its prompt, and decides which frames carry labels.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +23,15 @@ from transformers import PreTrainedTokenizerBase
 
 from prospect.errors import ConfigError, DataError
 from prospect.files import text_hash
+from prospect.samples.choices import Choices, choices, no_choices
+from prospect.samples.config import Layout
+from prospect.samples.labels import ACT, UNLABELLED, frame_labels
+from prospect.samples.markers import SequenceRole, find_markers
 from prospect.states.notation import SEPARATOR, format_state, format_transition
 from prospect.types import Clip, ClipKind, Event, State, Task, Transition, Turn
 
-SequenceRole = Literal["system", "user", "assistant", "state"]
-
 NONE, SPEAK_GEN, STATE_GEN = 0, 1, 2
 """What a token is a target of: nothing, the speech loss, the state loss."""
-SILENT, ACT, UNLABELLED = 0, 1, -1
-"""The label of one decision at one frame."""
 
 PROMPTS: Mapping[ClipKind, tuple[str, ...]] = {
     "dialogue": (
@@ -66,30 +68,15 @@ PROMPTS: Mapping[ClipKind, tuple[str, ...]] = {
 """First line of the prompt by what a clip teaches."""
 SUMMARY_REQUEST = "Summarize the progress of the task so far."
 """What the user asks after the last frame of a clip that has a summary."""
-_LABELLED: Mapping[ClipKind, tuple[bool, bool]] = {
-    "dialogue": (True, True),
-    # the talk was taken out, so silence here says nothing of when to speak
-    "state": (False, True),
-    # ProAssist disables silent frames too where only a summary is asked for
-    "summary": (False, False),
-    "narration": (True, False),
-    # a caption ends where its row of the file ends: nothing in view tells when
-    "caption": (False, False),
-}
-"""Whether frames of this kind of clip carry speak and update labels."""
 _BARE: frozenset[ClipKind] = frozenset({"narration", "caption"})
 """Kinds whose prompt tells nothing of a task."""
 
-_FORMATS = {
-    # marker in the vocabulary -> (turn header, end of turn, text before the first turn)
-    "<|start_header_id|>": (
-        "<|start_header_id|>{role}<|end_header_id|>\n\n",
-        "<|eot_id|>",
-        "<|begin_of_text|>",
-    ),
-    "<|im_start|>": ("<|im_start|>{role}\n", "<|im_end|>", ""),
-}
-_IMAGE_TOKENS = ("<image>", "<|reserved_special_token_0|>", "<file_sep>")
+
+class Prompt(NamedTuple):
+    """The system turn that opens a context, and where in it each step's line ends."""
+
+    ids: list[int]
+    step_ends: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,44 +87,55 @@ class Rendered:
         ids: (L,) int64 token ids; every frame is P times the image token.
         targets: (L,) int8, what the token *at* this position is a target of (not yet shifted).
         frame_ends: (F,) int64, position of each frame's last token.
+        speak_ends: (F,) int64, where each frame's speak label sits: at the frame's last token, with
+            `Layout.cascade` at that of its state turn if it has one.
+        step_ends: (S,) int64, position of the last token of each step's line in the prompt.
         speak, update: (F,) int8, `ACT`, `SILENT` or `UNLABELLED`.
+        choices: Of its transitions, with `Layout.choices`; else none. The token after the one that
+            chooses is the target then, not the state turn's text.
     """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.int8]
     frame_ends: NDArray[np.int64]
+    speak_ends: NDArray[np.int64]
+    step_ends: NDArray[np.int64]
     speak: NDArray[np.int8]
     update: NDArray[np.int8]
+    choices: Choices
 
 
 class Renderer:
     """Tokenizer and layout of one model.
 
     Args:
-        tokenizer: Of a chat model with ChatML or Llama-3 turns.
+        tokenizer: Of a chat model with the turns of ChatML, Llama 3 or SmolVLM2.
         tokens_per_frame: Vectors a frame, P >= 1.
+        layout: What of the model's configuration decides how clips are rendered.
 
     Raises:
-        ConfigError: the tokenizer has neither turn format, or no token to stand for an image.
+        ConfigError: the tokenizer has none of these, or no token to stand for an image or, if
+            ``layout`` asks for them, to open a turn.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int) -> None:
-        vocabulary = tokenizer.get_vocab()
-        formats = [value for marker, value in _FORMATS.items() if marker in vocabulary]
-        images = [token for token in _IMAGE_TOKENS if token in vocabulary]
-        if not formats or not images:
-            raise ConfigError(
-                f"{tokenizer.name_or_path}: the vocabulary needs one of {', '.join(_FORMATS)} for "
-                f"turns and one of {', '.join(_IMAGE_TOKENS)} for images; use an instruct model"
-            )
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        tokens_per_frame: int,
+        layout: Layout = Layout(),  # noqa: B008  frozen
+    ) -> None:
+        markers = find_markers(tokenizer, layout.own_headers)
         self._tokenizer = tokenizer
-        self._header, end, begin = formats[0]
-        self.begin: list[int] = self._special(begin)
+        self._header = markers.header
+        self._own = markers.own_headers
+        self.begin: list[int] = self._special(markers.begin)
         self.tokens_per_frame = tokens_per_frame
-        self.image_id: int = vocabulary[images[0]]
-        self.end_id: int = vocabulary[end]
+        self.layout = layout
+        self.image_id: int = markers.image_id
+        self.end_id: int = markers.end_id
         added = tokenizer.added_tokens_decoder.items()
-        self.special_ids: list[int] = sorted(token_id for token_id, t in added if t.special)
+        special = {token_id for token_id, t in added if t.special}
+        self.special_ids: list[int] = sorted(special | set(self._own.values()))
 
     def prompt(
         self,
@@ -148,7 +146,7 @@ class Renderer:
         key: str,
         kind: ClipKind = "dialogue",
         progress: str | None = None,
-    ) -> list[int]:
+    ) -> Prompt:
         """The system turn that opens a context.
 
         Args:
@@ -161,10 +159,13 @@ class Renderer:
             progress: Told in place of state and recent turns, if given.
         """
         lines = [PROMPTS[kind][int(text_hash(key), 16) % len(PROMPTS[kind])]]
+        listed = slice(0)
         if kind not in _BARE:
             lines.append(f"Task: {task.goal}")
             if knowledge:
-                lines += ["Steps:", *(f"- {step.id}: {step.name}" for step in task.steps)]
+                lines.append("Steps:")
+                listed = slice(len(lines), len(lines) + len(task.steps))
+                lines += [f"- {step.id}: {step.name}" for step in task.steps]
             if progress is not None:
                 lines.append(f"Progress: {_one_line(progress)}")
             else:
@@ -172,7 +173,18 @@ class Renderer:
                     lines.append(f"State: {format_state(state)}")
                 if recent:
                     lines += ["Recent:", *(f"- {t.role}: {_one_line(t.text)}" for t in recent)]
-        return self.begin + self.turn("system", "\n".join(lines))
+        stops = list(accumulate(len(line) + 1 for line in lines))[listed]
+        encoded = self._tokenizer(
+            "\n".join(lines),
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+        )
+        opening = self.begin + self.header("system")
+        starts = [start for start, _ in encoded["offset_mapping"]]
+        # the token that holds the line's last character; some vocabularies join it with the break
+        step_ends = [len(opening) + bisect_left(starts, stop - 1) - 1 for stop in stops]
+        return Prompt([*opening, *encoded["input_ids"], self.end_id], step_ends)
 
     def frame(self) -> list[int]:
         """The tokens of one frame; the model puts the frame's vectors in their place."""
@@ -180,7 +192,9 @@ class Renderer:
 
     def header(self, role: SequenceRole) -> list[int]:
         """What opens a turn."""
-        return self._special(self._header.format(role=role))
+        if role in self._own:
+            return [self._own[role]]
+        return self._special(self._header.format(role=role, Role=role.capitalize()))
 
     def text(self, text: str) -> list[int]:
         """Tokens of plain text; markers inside it stay text, so nobody can forge a turn."""
@@ -241,6 +255,9 @@ class Renderer:
 
     def clip_prompt(self, clip: Clip) -> list[int]:
         """The system turn of a clip."""
+        return self._clip_prompt(clip).ids
+
+    def _clip_prompt(self, clip: Clip) -> Prompt:
         state = clip.state if clip.state_known else None
         return self.prompt(
             clip.task,
@@ -270,22 +287,81 @@ class Renderer:
                 f"{clip.clip_id}: events at {[event.frame for event in clip.events]}; each needs a "
                 f"frame of its own in [{clip.decide_from}, {clip.stop_frame})"
             )
-        ids = self.clip_prompt(clip)
+        ids, step_ends = self._clip_prompt(clip)
         targets = [NONE] * len(ids)
         ends = np.zeros(clip.stop_frame - clip.start_frame, np.int64)
+        speak_ends = np.zeros_like(ends)
         for index in range(len(ends)):
             ids += self.frame()
             targets += [NONE] * self.tokens_per_frame
-            ends[index] = len(ids) - 1
+            ends[index] = speak_ends[index] = len(ids) - 1
             event = by_frame.get(clip.start_frame + index)
             for tokens, target in self.event(event) if event else ():
                 ids += tokens
                 targets += [target] * len(tokens)
+                if target == STATE_GEN and self.layout.cascade:
+                    speak_ends[index] = len(ids) - 1
         for tokens, target in self.summary_turns(clip.summary):
             ids += tokens
             targets += [target] * len(tokens)
-        speak, update = _labels(clip)
-        return Rendered(np.array(ids), np.array(targets, np.int8), ends, speak, update)
+        speak, update = frame_labels(clip)
+        rendered = Rendered(
+            np.array(ids),
+            np.array(targets, np.int8),
+            ends,
+            speak_ends,
+            np.array(step_ends, np.int64),
+            speak,
+            update,
+            no_choices(),
+        )
+        if self.layout.token_decisions:
+            rendered = self._decided_by_token(clip, rendered)
+        return self._chosen(clip, rendered) if self.layout.choices else rendered
+
+    def _decided_by_token(self, clip: Clip, rendered: Rendered) -> Rendered:
+        """The token that opens a labelled turn counts in the decision's loss alone.
+
+        A frame that only the user speaks after decides nothing: the next token is the user's.
+        """
+        update = rendered.update.copy()
+        if len(set(self.openers)) == 1 and (update != UNLABELLED).any():
+            raise ConfigError(
+                f"{clip.clip_id} tracks the state, but with decision: token and roles: chat a "
+                "state turn opens like speech; choose roles: tokens"
+            )
+        for event in clip.events:
+            if event.user is not None and event.speech is None and not event.transitions:
+                update[event.frame - clip.start_frame] = UNLABELLED
+        targets = rendered.targets.copy()
+        targets[rendered.speak_ends[rendered.speak == ACT] + 1] = NONE
+        targets[rendered.frame_ends[update == ACT] + 1] = NONE
+        return replace(rendered, targets=targets, update=update)
+
+    def _chosen(self, clip: Clip, rendered: Rendered) -> Rendered:
+        """Choices are the targets of the state loss; what is written follows from them."""
+        targets = np.where(rendered.targets == STATE_GEN, NONE, rendered.targets).astype(np.int8)
+        header, separator = len(self.header("state")), len(self.separator)
+        written = []
+        for event in clip.events:
+            if event.transitions and (rendered.update == ACT).any():
+                end = int(rendered.frame_ends[event.frame - clip.start_frame])
+                sizes = accumulate(len(self.move(move)) + separator for move in event.transitions)
+                moves_end = [end + header - separator + size for size in sizes]
+                written.append(([end, *moves_end], event.transitions))
+        made = choices(clip.state, written)
+        targets[made.ends + 1] = STATE_GEN
+        return replace(rendered, targets=targets, choices=made)
+
+    @property
+    def own_roles(self) -> tuple[SequenceRole, ...]:
+        """Roles whose header is one token of their own."""
+        return tuple(self._own)
+
+    @property
+    def openers(self) -> tuple[int, int]:
+        """The tokens that open an assistant turn and a state turn."""
+        return self.header("assistant")[0], self.header("state")[0]
 
     def clip_len(self, clip: Clip) -> int:
         """Tokens of the rendered clip."""
@@ -299,26 +375,6 @@ class Renderer:
 
     def _special(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-
-def _labels(clip: Clip) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """(F,) speak and update labels."""
-    num_frames = clip.stop_frame - clip.start_frame
-    speak = np.full(num_frames, SILENT, np.int8)
-    update = np.full(num_frames, SILENT, np.int8)
-    for event in clip.events:
-        index = event.frame - clip.start_frame
-        update[index] = ACT if event.transitions else SILENT
-        if event.speech is not None:
-            speak[index] = ACT
-        elif event.user is not None:
-            speak[index] = UNLABELLED
-    repeated = clip.decide_from - clip.start_frame
-    speaks, updates = _LABELLED[clip.kind]
-    tracked = updates and clip.knowledge and clip.state_known
-    speak[: repeated if speaks else num_frames] = UNLABELLED
-    update[: repeated if tracked else num_frames] = UNLABELLED
-    return speak, update
 
 
 def _one_line(text: str) -> str:

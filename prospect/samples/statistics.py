@@ -10,7 +10,8 @@ from statistics import median
 
 from prospect.errors import DataError
 from prospect.samples.clips import state_after
-from prospect.samples.sequence import ACT, SILENT, Rendered, Renderer
+from prospect.samples.labels import ACT, SILENT
+from prospect.samples.sequence import Rendered, Renderer
 from prospect.types import Clip
 
 GROUPS: Mapping[str, Callable[[Clip], str]] = {

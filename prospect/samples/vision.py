@@ -14,7 +14,7 @@ from prospect.errors import MissingError
 from prospect.files import Account
 from prospect.frames.decode import frame_total
 from prospect.frames.encoders import Encoder
-from prospect.frames.features import encode_videos, feature_path, load_features
+from prospect.frames.features import encode_range, encode_videos, feature_path, load_features
 from prospect.frames.stores import arrow_kind, arrow_length, find_store, read_arrow_features
 from prospect.types import Clip
 
@@ -98,6 +98,7 @@ class Vision:
         folders: Data folders, each with its ``features``.
         frames_root: ProAssist's ``datasets`` folder, or one of one-clip stores; may be None.
         encoder_name, encoder_key, vectors: Of the encoder and the vectors a frame.
+        encoder: Encodes the frames of clips whose video has no shard; None refuses them.
     """
 
     folders: tuple[Path, ...]
@@ -105,12 +106,13 @@ class Vision:
     encoder_name: str
     encoder_key: str
     vectors: int
+    encoder: Encoder | None = None
 
     def __call__(self, clip: Clip) -> Tensor:
         """(F, P, E) of the clip's frames ``[start_frame, stop_frame)``.
 
         Raises:
-            MissingError: no shard and no store of vectors.
+            MissingError: no shard and no store of vectors, or with an encoder not even frames.
             DataError: it holds fewer frames.
         """
         for folder in self.folders:
@@ -119,9 +121,18 @@ class Vision:
                 return load_features(shard, clip.start_frame, clip.stop_frame)
         source = find_source(clip, self.folders[0], self.frames_root, self.encoder_name)
         if not source.is_features:
-            raise MissingError(
-                f"{clip.video_id}: {source.path} is not encoded by {self.encoder_name} yet; run "
-                f"`prospect features` on its folder"
+            if self.encoder is None:
+                raise MissingError(
+                    f"{clip.video_id}: {source.path} is not encoded by {self.encoder_name} yet; "
+                    "run `prospect features` on its folder, or set `model.features: on_the_fly`"
+                )
+            first = source.first_frame
+            return encode_range(
+                source.path,
+                clip.fps,
+                self.encoder,
+                clip.start_frame - first,
+                clip.stop_frame - first,
             )
         return read_arrow_features(
             source.path, self.vectors, clip.start_frame, clip.stop_frame, source.first_frame

@@ -5,7 +5,9 @@ A data folder holds ``annotations.jsonl``, ``dialogues.jsonl``, ``states.jsonl``
 """
 
 from prospect.stages.data import ToySplit, annotate, clips, dialogues, features, states, toy
-from prospect.stages.learn import predict, report, score, train
+from prospect.stages.judge import agree, judge
+from prospect.stages.learn import predict, train
+from prospect.stages.score import report, score
 from prospect.stages.shared import (
     ANNOTATIONS,
     CLIPS,
@@ -23,10 +25,12 @@ __all__ = [
     "DIALOGUES",
     "STATES",
     "ToySplit",
+    "agree",
     "annotate",
     "clips",
     "dialogues",
     "features",
+    "judge",
     "load_clips",
     "load_renderer",
     "open_features",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from prospect.dataset import preflight
 from prospect.errors import ConfigError
@@ -10,12 +9,9 @@ from prospect.files import (
     MANIFEST,
     as_yaml,
     file_hash,
-    read_json,
-    read_records,
     read_text,
     text_hash,
     write_json,
-    write_records,
     write_text,
 )
 from prospect.model.config import ModelConfig
@@ -23,7 +19,7 @@ from prospect.provenance import about_this_machine
 from prospect.stages.shared import load_clips, open_features, say
 from prospect.stream.config import StreamConfig
 from prospect.train.config import TrainConfig
-from prospect.types import Clip, Prediction, Split
+from prospect.types import Clip, Split
 
 
 def train(
@@ -33,6 +29,7 @@ def train(
     model: ModelConfig = ModelConfig(),  # noqa: B008  frozen
     training: TrainConfig = TrainConfig(),  # noqa: B008  frozen
     frames_root: Path | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Train a model; started again it goes on where it stopped.
 
@@ -43,19 +40,30 @@ def train(
         model: What is trained.
         training: How.
         frames_root: Folder of ProAssist's stores, if the frames are there.
+        dry_run: Take two steps on the longest clips, say what they cost, and keep nothing.
     """
+    from prospect.train.dry import dry_run as try_out
+    from prospect.train.mixture import mixture
     from prospect.train.run import train as run
 
-    learned = [item for folder in data for item in load_clips(folder, "train")]
+    found = [(folder, clip) for folder in data for clip in load_clips(folder, "train")]
+    sources = mixture(training.sources, [(folder, clip.kind) for folder, clip in found])
+    learned = [clip for _, clip in found]
     checked = [item for folder in val for item in load_clips(folder, None)]
     if not val:
         checked = [item for folder in data for item in load_clips(folder, "val")]
+    if dry_run:
+        vectors, feature_dim = open_features((*data, *val), model, frames_root)
+        say(try_out(learned, checked, vectors, feature_dim, model, training))
+        return
     settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
     _begin(out, as_yaml({**settings, "frames_root": frames_root}), [*learned, *checked])
     vectors, feature_dim = open_features((*data, *val), model, frames_root)
     preflight((*data, *val), vectors)
-    folder = run(learned, checked, vectors, feature_dim, model, training, out)
-    say(f"{folder}: trained on {len(learned)} clips, validated on {len(checked)}")
+    folder = run(learned, checked, vectors, feature_dim, model, training, out, sources)
+    mixed = sum(len(source.clips) for source in sources)
+    left = f" ({len(learned) - mixed} fit no source)" if mixed < len(learned) else ""
+    say(f"{folder}: trained on {mixed} clips{left}, validated on {len(checked)}")
 
 
 def predict(
@@ -108,65 +116,6 @@ def predict(
         blind=blind,
     )
     say(f"{out}: {count} streams")
-
-
-def score(
-    predictions: tuple[Path, ...],
-    out: Path,
-    baselines_from: tuple[Path, ...] = (),
-    mode: Literal["strict", "proassist"] = "strict",
-) -> None:
-    """Score predictions of one or more systems; the first is the one that the headline is of.
-
-    Args:
-        predictions: JSONL files.
-        out: JSON of scores.
-        baselines_from: Data folders of the training data. With them the baselines answer the same
-            references, are scored beside, and written to ``<out>.baselines.jsonl``.
-        mode: ``proassist`` repeats its matching faults, for comparison with its tables.
-    """
-    from prospect.metrics.baselines import BASELINES, training_statistics
-    from prospect.metrics.score import score as run
-
-    records = [record for path in predictions for record in read_records(path, Prediction)]
-    if baselines_from:
-        learned = [clip for folder in baselines_from for clip in load_clips(folder, "train")]
-        statistics = training_statistics(learned)
-        streams = [record for record in records if record.system == records[0].system]
-        answers = [make(one, statistics) for make in BASELINES.values() for one in streams]
-        write_records(out.with_suffix(".baselines.jsonl"), answers)
-        records += answers
-    write_json(out, run(records, mode))
-    say(f"{out}: {len(records)} streams scored")
-
-
-def report(
-    scores: Path,
-    predictions: tuple[Path, ...],
-    out: Path,
-    data: tuple[Path, ...] = (),
-    run: Path | None = None,
-) -> None:
-    """Write one self-contained HTML page.
-
-    Args:
-        scores: From `score`.
-        predictions: The files that were scored.
-        out: The page.
-        data: Data folders of the predicted videos, for pictures of the timeline.
-        run: Run folder of the training, for its curves and configuration.
-    """
-    from prospect.report.page import write_report
-    from prospect.report.pictures import thumbnails
-    from prospect.train.log import read_log
-
-    records = [record for path in predictions for record in read_records(path, Prediction)]
-    training = read_log(run / "metrics.jsonl") if run else None
-    about: dict[str, Any] = {}
-    if run:
-        about = read_json(run / "about.json") | {"configuration": read_text(run / "config.yaml")}
-    write_report(out, read_json(scores), records, training, thumbnails(data), about)
-    say(f"{out}: the report of {len(records)} streams")
 
 
 def _begin(out: Path, settings: str, found: Sequence[Clip]) -> None:

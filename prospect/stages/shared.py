@@ -40,11 +40,13 @@ def load_renderer(model: ModelConfig) -> "Renderer":
     """The renderer of a model that isn't loaded: its tokenizer is enough."""
     from transformers import AutoTokenizer
 
+    from prospect.frames.encoders import num_vectors
     from prospect.pretrained import model_folder
     from prospect.samples.sequence import Renderer
 
     tokenizer = AutoTokenizer.from_pretrained(model_folder(model.llm))
-    return Renderer(tokenizer, model.vectors_per_frame)
+    vectors = num_vectors(model.encoder, model.vectors_per_frame)
+    return Renderer(tokenizer, vectors, model.layout)
 
 
 def load_clips(data: Path, split: Split | None) -> list[Clip]:
@@ -59,9 +61,19 @@ def open_features(
 ) -> tuple["Vision", int]:
     """The function that finds any clip's frame vectors in these folders, and their width."""
     from prospect.frames.encoders import load_encoder
+    from prospect.model.precision import default_device
     from prospect.samples.vision import Vision
 
-    encoder = load_encoder(model.encoder, model.vectors_per_frame)
+    live = model.features == "on_the_fly"
+    device = default_device() if live else "cpu"
+    encoder = load_encoder(model.encoder, model.vectors_per_frame, str(device))
     folders = tuple(folder.parent if folder.suffix == ".jsonl" else folder for folder in data)
-    vision = Vision(folders, frames_root, encoder.name, encoder.key, encoder.vectors)
+    vision = Vision(
+        folders,
+        frames_root,
+        encoder.name,
+        encoder.key,
+        encoder.vectors,
+        encoder if live else None,
+    )
     return vision, encoder.dim

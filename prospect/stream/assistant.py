@@ -7,21 +7,21 @@ for image in read_frames(path, fps=assistant.fps):
         print(event)
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from prospect import clock
-from prospect.frames.encoders import load_encoder
+from prospect.errors import DataError
+from prospect.frames.decode import Image
+from prospect.frames.encoders import Encoder, load_encoder
 from prospect.model.checkpoint import Checkpoint, load_checkpoint
+from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
 from prospect.stream.config import StreamConfig
-from prospect.stream.session import Session
+from prospect.stream.session import FrameResult, Session
 from prospect.types import State, Task, Transition
 
 
@@ -52,25 +52,57 @@ class Utterance:
 
 
 class LiveSession:
-    """A `Session` that takes images one by one."""
+    """A `Session` that takes images one by one.
 
-    def __init__(
-        self, session: Session, encode: Callable[[NDArray[np.uint8]], Tensor], fps: float
-    ) -> None:
+    Attributes:
+        encoder: Of the images.
+        fps: Frames a second it expects.
+    """
+
+    def __init__(self, session: Session, encoder: Encoder, fps: float) -> None:
         self._session = session
-        self._encode = encode
-        self._fps = fps
+        self.encoder = encoder
+        self.fps = fps
 
     @property
     def state(self) -> State:
         """Status of every step now."""
         return self._session.state
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """What it acts above."""
+        return self._session.thresholds
+
     def say(self, text: str) -> None:
         """The user says something; see `Session.say`."""
         self._session.say(text)
 
-    def step(self, image: NDArray[np.uint8]) -> list[StateChange | Utterance]:
+    def skip(self, num_frames: int) -> None:
+        """Time passes without anybody looking: the next frame is so many later."""
+        self._session.next_frame += num_frames
+
+    def look(self, frame: Image | Tensor) -> FrameResult:
+        """Watch the next frame: `step` with the probabilities, for silent frames too.
+
+        Args:
+            frame: An image as for `step`, or its vectors (P, E) from `encoder`.
+
+        Raises:
+            DataError: vectors of another shape.
+        """
+        if not isinstance(frame, Tensor):
+            frame = self.encoder.encode(torch.from_numpy(frame[None]))[0]
+        expected = (self.encoder.vectors, self.encoder.dim)
+        if frame.shape != expected:
+            raise DataError(
+                f"a frame's vectors have shape {tuple(frame.shape)}, the model takes {expected} of "
+                f"{self.encoder.name}; encode its video again"
+            )
+        (result,) = self._session.advance(frame[None])
+        return result
+
+    def step(self, image: Image) -> list[StateChange | Utterance]:
         """Watch the next frame.
 
         Args:
@@ -79,11 +111,11 @@ class LiveSession:
         Returns:
             What was decided: at most one state change and one utterance, in that order.
         """
-        (result,) = self._session.advance(self._encode(image[None]))
+        result = self.look(image)
         events: list[StateChange | Utterance] = []
         if result.event is None:
             return events
-        time_s = clock.event_time_s(result.frame, self._fps)
+        time_s = clock.event_time_s(result.frame, self.fps)
         if result.event.transitions:
             events.append(
                 StateChange(time_s, result.event.transitions, result.update_prob, result.latency_ms)
@@ -129,7 +161,4 @@ class Assistant:
         session = Session(
             self._model, self._config, task, state=state, knowledge=knowledge, key=task.goal
         )
-        return LiveSession(session, self._encode, self.fps)
-
-    def _encode(self, images: NDArray[np.uint8]) -> Tensor:
-        return self._encoder.encode(torch.from_numpy(images))
+        return LiveSession(session, self._encoder, self.fps)

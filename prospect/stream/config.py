@@ -1,9 +1,11 @@
 """How a stream is watched; free of torch, so that `--help` stays fast."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from prospect.errors import ConfigError
+from prospect.llm import LLMConfig, Mode
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,45 @@ class StreamConfig:
                 f"max_chunk ({self.max_chunk}) and max_new_tokens ({self.max_new_tokens}) must be "
                 f"at least 1, overlap_s ({self.overlap_s}) at least 0"
             )
+
+
+@dataclass(frozen=True)
+class RemoteConfig:
+    """How a vision model behind an endpoint is polled, and who it is.
+
+    Attributes:
+        server: Endpoint, model and limits.
+        cache: File of all replies; a run that finds them there needs no server.
+        mode: ``live``, or ``offline`` for cached replies only. Not ``batch``: what is asked next
+            depends on the reply.
+        poll_s: Seconds from one question to the next; a user's turn is asked about at once.
+        num_frames: Pictures a question, the last ones of the stream.
+        jpeg_quality: Of the pictures, 1 to 95.
+        num_turns: Last turns that a question repeats.
+        max_tokens: Most tokens of a reply.
+        temperature: None for the server's own; some models take no other.
+        enforce_json: Ask the server to allow nothing but the answer's JSON (OpenAI, vLLM);
+            ``transformers serve`` refuses that.
+    """
+
+    server: LLMConfig
+    cache: Path = Path("llm-replies.sqlite")
+    mode: Mode = "live"
+    poll_s: float = 2.0
+    num_frames: int = 4
+    jpeg_quality: int = 80
+    num_turns: int = 20
+    max_tokens: int = 200
+    temperature: float | None = 0.0
+    enforce_json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode == "batch":
+            raise ConfigError("mode is batch, but each question depends on the last reply")
+        if self.poll_s <= 0:
+            raise ConfigError(f"poll_s is {self.poll_s}; it must be above 0")
+        for name in ("num_frames", "num_turns", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 1 <= self.jpeg_quality <= 95:
+            raise ConfigError(f"jpeg_quality is {self.jpeg_quality}; it must be in [1, 95]")

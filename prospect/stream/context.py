@@ -58,9 +58,13 @@ class Context:
             self._cache.crop(-beyond)
         del self.tokens[length:]
 
+    def read(self) -> Tensor:
+        """(L, D) hidden states of the tokens that have not reached the model yet; no frames."""
+        return self._forward(self._no_frames)
+
     def last_hidden(self) -> Tensor:
         """(D,) hidden state at the last token, which must not be a frame's."""
-        return self._forward(self._no_frames)[-1]
+        return self.read()[-1]
 
     def _forward(self, vectors: Tensor) -> Tensor:
         device = self._network.device

@@ -16,12 +16,13 @@ from torch import Tensor
 from prospect.errors import ConfigError, DataError
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.config import Thresholds
-from prospect.model.network import SPEAK, UPDATE
+from prospect.model.decide import SPEAK, UPDATE
 from prospect.samples.clips import recent_turns
+from prospect.samples.sequence import STATE_GEN
 from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.write import write_sentence, write_transitions
+from prospect.stream.write import Sight, write_sentence, write_transitions
 from prospect.types import Event, State, Task, Transition, Turn
 
 _TURNS_LEN = 48  # a frame's transitions and all turn headers; sentence and user turn come on top
@@ -32,10 +33,12 @@ class FrameResult:
     """What happened at one frame.
 
     Attributes:
-        speak_prob, update_prob: Read at the frame's last token.
+        speak_prob, update_prob: Read at the frame's last token; where the model reads speak again
+            after the frame's transitions, the speak probability is that one.
         event: What was decided; None for silence.
         latency_ms: From the frame's arrival to the end of its last turn; a chunk's forward pass is
             shared evenly by the frames it kept.
+        first_token_ms: Likewise to the first token of its sentence; None if it wrote none.
     """
 
     frame: int
@@ -43,6 +46,7 @@ class FrameResult:
     update_prob: float
     event: Event | None
     latency_ms: float
+    first_token_ms: float | None
 
 
 class Session:
@@ -81,12 +85,13 @@ class Session:
         self._state_known = state_known
         self._fps = model.fps
         self._chunk = 1
+        self._frame_hidden = torch.empty(0)
         self._overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
         self.next_frame = start_frame
         self.state: State = state if state is not None else initial_state(task)
         self.events: list[Event] = []
         self.refreshes: list[int] = []
-        self.context = Context(model.network, model.renderer, self._prompt(recent))
+        self._open(recent)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -122,15 +127,19 @@ class Session:
             rejected = (len(ahead) - kept) * self._renderer.tokens_per_frame
             self.context.rewind(len(self.context.tokens) - rejected)
             self._overlap.extend(ahead[:kept])
+            self._frame_hidden = hidden[kept - 1]
             looked_ms = (time.perf_counter() - arrived) * 1000 / kept
-            results += [self._result(prob, None, looked_ms) for prob in probs[: kept - 1]]
+            results += [self._result(prob, None, looked_ms, None) for prob in probs[: kept - 1]]
             event = wanted[kept - 1] if wanted else None
+            first_s: float | None = None
             if event is not None:
-                self._force(event)
+                self._force(event, probs[kept - 1])
             elif acts[kept - 1]:
-                event = self._act(probs[kept - 1])
-            wrote_ms = (time.perf_counter() - arrived) * 1000 - looked_ms * (kept - 1)
-            results.append(self._result(probs[kept - 1], event, wrote_ms))
+                event, first_s = self._act(probs[kept - 1])
+            before_ms = arrived * 1000 + looked_ms * (kept - 1)
+            wrote_ms = time.perf_counter() * 1000 - before_ms
+            first_ms = None if first_s is None else first_s * 1000 - before_ms
+            results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
             self._chunk = 1 if event else min(2 * self._chunk, self._config.max_chunk)
         return results
 
@@ -144,13 +153,13 @@ class Session:
         if not legal_moves(self.state):
             return ()
         length = len(self.context.tokens)
-        moves = write_transitions(self.context, self._network, self._renderer, self.state)
+        moves = self._write_transitions()
         self.context.rewind(length)
         return moves
 
     def tell(self, event: Event) -> None:
         """Let something happen at the last frame, as references do."""
-        self._force(event)
+        self._force(event, [0.0, 0.0])
         self.events.append(event)
 
     def say(self, text: str) -> None:
@@ -174,6 +183,7 @@ class Session:
             self.events.append(Event(frame, user=text))
         self.context.add(tokens)
 
+    @torch.inference_mode()
     def restate(self, overlap: Sequence[Tensor]) -> None:
         """Open a new context: prompt with the tracked state and recent words, then these frames.
 
@@ -184,20 +194,23 @@ class Session:
             ConfigError: the new context is full from the start.
         """
         self.refreshes.append(self.next_frame)
-        self.context = Context(
-            self._network, self._renderer, self._prompt(recent_turns(self.events, self._fps))
-        )
+        self._open(recent_turns(self.events, self._fps))
         if overlap:
-            self.context.look(torch.stack(list(overlap)))
+            self._frame_hidden = self.context.look(torch.stack(list(overlap)))[-1]
         if len(self.context.tokens) + self._renderer.tokens_per_frame > self._limit:
             raise ConfigError(
                 f"the restated context has {len(self.context.tokens)} tokens of {self._limit} "
                 "usable; raise context_len, or lower overlap_s, max_new_tokens or max_user_tokens"
             )
 
-    def _prompt(self, recent: Sequence[Turn]) -> list[int]:
+    @torch.inference_mode()
+    def _open(self, recent: Sequence[Turn]) -> None:
+        """A new context that holds the prompt alone."""
         state = self.state if self._state_known else None
-        return self._renderer.prompt(self._task, state, recent, self._knowledge, self._key)
+        prompt = self._renderer.prompt(self._task, state, recent, self._knowledge, self._key)
+        self.context = Context(self._network, self._renderer, prompt.ids)
+        if self._network.pointer is not None:
+            self._steps_hidden = self.context.read()[prompt.step_ends]
 
     def _make_room(self) -> int:
         """Frames that fit the context now; refreshes it if none does."""
@@ -221,28 +234,45 @@ class Session:
         wants = self._tracks and probs[UPDATE] > self._thresholds.update
         return wants and bool(legal_moves(self.state))
 
-    def _act(self, probs: Sequence[float]) -> Event:
-        """Write what the last frame calls for: transitions first, then speech."""
+    def _act(self, probs: list[float]) -> tuple[Event, float | None]:
+        """Write what the last frame calls for: transitions first, then speech, begun when."""
         event = Event(self.next_frame)
+        first_s: float | None = None
         if self._updates(probs):
-            moves = write_transitions(self.context, self._network, self._renderer, self.state)
+            moves = self._write_transitions()
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
+            self._decide_again(probs)
         if self._speaks(probs):
-            text = write_sentence(
+            text, first_s = write_sentence(
                 self.context, self._network, self._renderer, self._config.max_new_tokens
             )
             event = replace(event, speech=text)
-        return event
+        return event, first_s
 
-    def _force(self, event: Event) -> None:
+    def _write_transitions(self) -> tuple[Transition, ...]:
+        points = self._network.pointer is not None
+        sight = Sight(self._frame_hidden, self._steps_hidden) if points else None
+        return write_transitions(self.context, self._network, self._renderer, self.state, sight)
+
+    def _decide_again(self, probs: list[float]) -> None:
+        """Read speak again after a state turn, if the model does so, and put it in its place."""
+        if self._renderer.layout.cascade:
+            odds = self._network.decisions(self.context.last_hidden())
+            probs[SPEAK] = odds[SPEAK].sigmoid().item()
+
+    def _force(self, event: Event, probs: list[float]) -> None:
         """Write a given event instead."""
-        for tokens, _ in self._renderer.event(event):
+        for tokens, target in self._renderer.event(event):
             self.context.add(tokens)
+            if target == STATE_GEN:
+                self._decide_again(probs)
         self.state = fold(self.state, event.transitions)
 
-    def _result(self, probs: Sequence[float], event: Event | None, ms: float) -> FrameResult:
-        result = FrameResult(self.next_frame, probs[SPEAK], probs[UPDATE], event, ms)
+    def _result(
+        self, probs: Sequence[float], event: Event | None, ms: float, first_ms: float | None
+    ) -> FrameResult:
+        result = FrameResult(self.next_frame, probs[SPEAK], probs[UPDATE], event, ms, first_ms)
         if event is not None:
             self.events.append(event)
         self.next_frame += 1

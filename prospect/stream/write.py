@@ -1,23 +1,40 @@
 """Writing turns into a context: legal transitions, and sentences.
 
 In: a context that ends with a frame or a turn. Out: what was written; the context then ends with
-the end of the turn.
+the end of the turn. Transitions are generated token by token, or chosen by what was seen and the
+step lines of the prompt (`Sight`); both write through the same trie of legal moves.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from prospect.model.network import Network
+from prospect.samples.choices import column, options
 from prospect.samples.sequence import Renderer
 from prospect.states.transitions import apply, legal_moves
 from prospect.stream.context import Context
 from prospect.types import State, Transition
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What chooses a transition with ``write: point``.
+
+    Attributes:
+        frame: (D,) hidden state at the deciding frame's last token.
+        steps: (S, D) hidden states at the ends of the step lines of this context.
+    """
+
+    frame: Tensor
+    steps: Tensor
+
+
 def write_transitions(
-    context: Context, network: Network, renderer: Renderer, state: State
+    context: Context, network: Network, renderer: Renderer, state: State, sight: Sight | None
 ) -> tuple[Transition, ...]:
     """Write one or more transitions, each the likeliest that the state then allows.
 
@@ -25,6 +42,7 @@ def write_transitions(
         context: Ends with the deciding frame.
         network, renderer: The model.
         state: Allows at least one move.
+        sight: Of the deciding frame, for a network that points; else None.
 
     Returns:
         The moves in order; applying them to ``state`` is legal by construction.
@@ -32,15 +50,33 @@ def write_transitions(
     context.add(renderer.header("state"))
     written: list[Transition] = []
     while moves := legal_moves(state):
+        if sight is not None:
+            moves = _pointed(context, network, sight, state, may_stop=bool(written))
+        if not moves:
+            break
         if written:
-            go_on = _choose(context, network, [[renderer.end_id], renderer.separator])
-            if go_on == 0:
+            # a pointer has decided already that more follows
+            ends = [[renderer.end_id]] if sight is None else []
+            if _choose(context, network, [renderer.separator, *ends]) == 1:
                 return tuple(written)
         chosen = moves[_choose(context, network, [renderer.move(move) for move in moves])]
         written.append(chosen)
         state = apply(state, chosen)
     context.add([renderer.end_id])
     return tuple(written)
+
+
+def _pointed(
+    context: Context, network: Network, sight: Sight, state: State, may_stop: bool
+) -> tuple[Transition, ...]:
+    """The best legal move alone; nothing if stopping is better."""
+    assert network.pointer is not None
+    moves = legal_moves(state)
+    query = context.last_hidden() if may_stop else sight.frame
+    scores = network.pointer(query[None], sight.steps[None])[0]
+    allowed = torch.from_numpy(options(moves, may_stop, list(state))).to(scores.device)
+    best = int(scores.masked_fill(~allowed, -torch.inf).argmax())
+    return tuple(move for move in moves if column(move, list(state)) == best)
 
 
 def _choose(context: Context, network: Network, options: Sequence[list[int]]) -> int:
@@ -67,23 +103,26 @@ def _choose(context: Context, network: Network, options: Sequence[list[int]]) ->
 
 def write_sentence(
     context: Context, network: Network, renderer: Renderer, max_new_tokens: int
-) -> str:
+) -> tuple[str, float]:
     """Write one assistant turn by greedy decoding.
 
     Returns:
-        Its text, at least one and at most ``max_new_tokens`` tokens.
+        Its text, at least one and at most ``max_new_tokens`` tokens; and when the first of them
+        was there, in seconds of `time.perf_counter`.
     """
     context.add(renderer.header("assistant"))
     tokens: list[int] = []
+    first_s = 0.0
     while len(tokens) < max_new_tokens:
         logits = network.next_token_logits(context.last_hidden())
         token = _greedy(logits, renderer, may_end=bool(tokens))
         context.add([token])
         if token == renderer.end_id:
-            return renderer.decode(tokens)
+            return renderer.decode(tokens), first_s
+        first_s = first_s or time.perf_counter()
         tokens.append(token)
     context.add([renderer.end_id])
-    return renderer.decode(tokens)
+    return renderer.decode(tokens), first_s
 
 
 def _greedy(logits: Tensor, renderer: Renderer, may_end: bool) -> int:

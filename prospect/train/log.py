@@ -6,6 +6,9 @@ from typing import Any
 
 from prospect.files import read_lines, write_text
 
+LOG = "metrics.jsonl"
+"""Its name in the run folder."""
+
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The rows; `MissingError` if there is no file."""

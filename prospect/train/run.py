@@ -1,10 +1,12 @@
 """Train a model on clips.
 
 In: training and validation clips, their frame vectors, configurations. Out: a run folder with
-``config.yaml``'s settings applied, ``metrics.jsonl``, the last checkpoints, and ``checkpoint/``,
-the finished model with thresholds fitted on the validation clips.
+``config.yaml``'s settings applied, ``metrics.jsonl``, the last checkpoints, ``best``, the weights
+with the best validation, and ``checkpoint``, the finished model, each with thresholds fitted on the
+validation clips. Several processes (``torchrun``) share every optimizer step.
 
     prospect train --data runs/toy --out runs/x --config presets/toy.yaml
+    torchrun --nproc-per-node 2 -m prospect train --data runs/toy --out runs/x
 """
 
 import math
@@ -15,28 +17,29 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
-from transformers import TrainingArguments, get_cosine_schedule_with_warmup, set_seed
+from torch import Tensor
+from transformers import set_seed
 
-from prospect.errors import DataError, MissingError
-from prospect.files import check_manifest
-from prospect.metrics.decisions import sweep
-from prospect.model.checkpoint import Checkpoint, save_checkpoint
-from prospect.model.config import ModelConfig, Thresholds
-from prospect.model.losses import Batch, counts, four_losses
+from prospect.errors import ConfigError, DataError
+from prospect.model.backbone import checkpoint_activations, compile_layers, keep_adapter_input
+from prospect.model.config import ModelConfig
 from prospect.model.network import Network, build
 from prospect.model.precision import resolve_dtype
-from prospect.model.teacher import as_prediction, probabilities
-from prospect.samples.clips import by_dialogue, join
-from prospect.samples.dataset import ClipDataset, Features, SampleConfig, collate
+from prospect.samples.dataset import ClipDataset, DrawnDataset, Features, SampleConfig
+from prospect.samples.plan import Source, epoch_size
 from prospect.samples.sequence import Renderer
-from prospect.train.config import OptimConfig, TrainConfig
-from prospect.train.log import trim_log
-from prospect.train.trainer import FourLossTrainer
-from prospect.types import Clip, Prediction
+from prospect.train.align import align
+from prospect.train.config import TrainConfig
+from prospect.train.fit import memory_advice, sizes_of
+from prospect.train.log import LOG, read_log, trim_log
+from prospect.train.objective import Objective
+from prospect.train.progress import shown
+from prospect.train.saving import BEST, last_checkpoint, step_of
+from prospect.train.setup import arguments_of, optimizer_and_schedule
+from prospect.train.trainer import FourLossTrainer, Job
+from prospect.train.watch import Watch
+from prospect.types import Clip
 
-_CONSOLE = Console(stderr=True)
 _STATISTICS_CLIPS = 64  # about 25,000 frames: enough for means and deviations
 
 
@@ -48,6 +51,7 @@ def train(
     model: ModelConfig,
     config: TrainConfig,
     out: Path,
+    sources: Sequence[Source] = (),
 ) -> Path:
     """Train, or go on with what an interrupted run left in ``out``.
 
@@ -57,13 +61,118 @@ def train(
         feature_dim: Their width E.
         model, config: Settings.
         out: Run folder.
+        sources: The mixture; none takes every training clip once an epoch.
 
     Returns:
         The folder of the finished checkpoint.
 
     Raises:
-        DataError: no clips, or clips of several frame rates.
+        DataError: no clips, clips of several frame rates, or features of another encoder.
+        MissingError: a package that the settings need is not installed.
+        ConfigError: settings that exclude each other, or memory or disk don't suffice.
     """
+    fps = _frame_rate(train_clips, val_clips)
+    mixture = tuple(sources) or (Source("all", tuple(range(len(train_clips)))),)
+    out.mkdir(parents=True, exist_ok=True)
+    arguments = arguments_of(config, out, dtype := resolve_dtype(config.dtype))
+    set_seed(config.seed)
+    network, renderer = _network(train_clips, features, feature_dim, model, config, out, dtype)
+    objective = Objective(network, config.decision_loss, len(mixture), arguments.device, dtype)
+    drawn = SampleConfig(config.negative_rate, config.permute_steps, config.seed)
+    dataset = ClipDataset(train_clips, renderer, features, drawn)
+    sizes = sizes_of(objective, dataset, renderer, config, arguments)
+    validation = ClipDataset(val_clips, renderer, features, None)
+    steps_per_epoch = math.ceil(epoch_size(mixture) / sizes.global_batch)
+    total_steps = math.ceil(steps_per_epoch * config.optim.epochs)
+    rho = partial(_negative_rate, dataset, steps_per_epoch)
+    about = {"train_clips": len(train_clips)}
+    watch = Watch(objective, renderer, validation, model, config, rho, fps, about, arguments, out)
+    with shown(Console(stderr=True, quiet=arguments.process_index > 0), total_steps) as show:
+        job = Job(
+            objective=objective,
+            dataset=DrawnDataset(dataset, _source_of(mixture)),
+            sources=mixture,
+            clip_frames=[clip.stop_frame - clip.start_frame for clip in train_clips],
+            sizes=sizes,
+            pad_id=renderer.end_id,
+            config=config,
+            watch=watch,
+            show=show,
+            out=out,
+        )
+        optimizers = optimizer_and_schedule(network, config.optim, total_steps)
+        _run(trainer := FourLossTrainer(job, arguments, optimizers), model)
+    return _finish(trainer)
+
+
+def _network(
+    clips: Sequence[Clip],
+    features: Features,
+    feature_dim: int,
+    model: ModelConfig,
+    config: TrainConfig,
+    out: Path,
+    dtype: torch.dtype,
+) -> tuple[Network, Renderer]:
+    """The model as training begins: fitted to the vectors, aligned unless that was done."""
+    if config.decision_loss.pooled and model.decision == "heads":
+        raise ConfigError(
+            "decision_loss.pooled is one mean over next tokens, but model.decision is heads; "
+            "choose decision: token, or pooled: false"
+        )
+    network, renderer = build(model, feature_dim, dtype)
+    network.projector.fit(_sampled_vectors(clips, features, feature_dim))
+    if config.align.steps and last_checkpoint(out) is None:
+        align(network, renderer, clips, features, config.align, config.seed)
+    if config.adapter_input == "native":
+        keep_adapter_input(network.llm)
+    if config.activation_checkpointing:
+        checkpoint_activations(network.llm)
+    if config.compile:
+        compile_layers(network.llm)
+    return network, renderer
+
+
+def _run(trainer: FourLossTrainer, model: ModelConfig) -> None:
+    """All steps that are left."""
+    job, arguments = trainer.job, trainer.args
+    resume = last_checkpoint(job.out)
+    if arguments.process_index == 0:
+        trim_log(job.out / LOG, step_of(resume) if resume else 0)
+    elif resume is None:
+        # dropout differs between processes; a checkpoint holds each one's generators
+        torch.manual_seed(arguments.seed + arguments.process_index)
+    with memory_advice(
+        job.config, job.sizes.batch_size, model.context_len, arguments.device, job.out
+    ):
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+
+
+def _finish(trainer: FourLossTrainer) -> Path:
+    """Validate the last weights unless that was done, and write the finished model."""
+    job, step = trainer.job, trainer.state.global_step
+    folder = job.out / "checkpoint"
+    rows = read_log(job.out / LOG)
+    if any(row["step"] == step and "eval_loss" in row for row in rows):
+        found = job.watch.measure()
+    else:
+        found = trainer.validate()
+    if job.config.patience is None:
+        job.watch.save(found, step, folder)
+    elif trainer.is_world_process_zero():
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(job.out / BEST, folder)
+    trainer.accelerator.wait_for_everyone()
+    return folder
+
+
+def _negative_rate(dataset: ClipDataset, steps_per_epoch: int, step: int) -> float:
+    """rho of the last of ``step`` optimizer steps."""
+    last = max(step - 1, 0)
+    return dataset.negative_rate(last // steps_per_epoch, last)
+
+
+def _frame_rate(train_clips: Sequence[Clip], val_clips: Sequence[Clip]) -> float:
     if not train_clips or not val_clips:
         raise DataError(
             f"{len(train_clips)} training and {len(val_clips)} validation clips; need both"
@@ -71,156 +180,24 @@ def train(
     rates = sorted({clip.fps for clip in (*train_clips, *val_clips)})
     if len(rates) > 1:
         raise DataError(f"clips of {rates} frames/s; a model has one rate: cut them at the same")
-    out.mkdir(parents=True, exist_ok=True)
-    set_seed(config.seed)
-    dtype = resolve_dtype(config.dtype)
-    network, renderer = build(model, feature_dim, dtype)
-    samples = SampleConfig(config.negative_rate, config.permute_steps, config.seed)
-    dataset = ClipDataset(train_clips, renderer, features, samples)
-    validation = ClipDataset(val_clips, renderer, features, None)
-    network.projector.fit(_sampled_vectors(train_clips, features))
-    trainer = _trainer(network, dataset, renderer, config, out, dtype)
-    trainer.validate = partial(validate, dataset=validation, renderer=renderer, dtype=dtype)
-    resume = last_checkpoint(out)
-    trim_log(trainer.metrics_file, _step(resume) if resume else 0)
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    folder = out / "checkpoint"
-    fitted = fit_thresholds(network, validation, config.negative_rate, dtype)
-    about = {"steps": trainer.state.global_step, "train_clips": len(train_clips)}
-    shutil.rmtree(folder, ignore_errors=True)
-    save_checkpoint(Checkpoint(network, renderer, model, fitted, rates[0], about), folder)
-    return folder
+    return rates[0]
 
 
-def _sampled_vectors(clips: Sequence[Clip], features: Features) -> Tensor:
+def _source_of(sources: Sequence[Source]) -> dict[int, int]:
+    """Number of each clip's source."""
+    return {index: number for number, source in enumerate(sources) for index in source.clips}
+
+
+def _sampled_vectors(clips: Sequence[Clip], features: Features, feature_dim: int) -> Tensor:
     """(N, E) vectors of up to `_STATISTICS_CLIPS` clips, evenly taken from all."""
     every = math.ceil(len(clips) / _STATISTICS_CLIPS)
-    return torch.cat([features(clip).flatten(0, 1) for clip in clips[::every]])
-
-
-def _trainer(
-    network: Network,
-    dataset: ClipDataset,
-    renderer: Renderer,
-    config: TrainConfig,
-    out: Path,
-    dtype: torch.dtype,
-) -> FourLossTrainer:
-    optim = config.optim
-    steps_per_epoch = math.ceil(len(dataset) / (optim.batch_size * optim.accumulation))
-    total_steps = math.ceil(steps_per_epoch * optim.epochs)
-    arguments = TrainingArguments(
-        output_dir=str(out),
-        num_train_epochs=optim.epochs,
-        per_device_train_batch_size=optim.batch_size,
-        gradient_accumulation_steps=optim.accumulation,
-        max_grad_norm=optim.max_grad_norm,
-        logging_steps=config.log_steps,
-        eval_strategy="steps",
-        eval_steps=config.eval_steps,
-        save_steps=config.save_steps,
-        save_total_limit=config.keep_checkpoints,
-        seed=config.seed,
-        bf16=dtype == torch.bfloat16,
-        fp16=dtype == torch.float16,
-        use_cpu=not torch.cuda.is_available(),
-        remove_unused_columns=False,
-        label_names=[],
-        report_to="none",
-        dataloader_pin_memory=torch.cuda.is_available(),
-        disable_tqdm=not _CONSOLE.is_terminal,
-    )
-    optimizer = torch.optim.AdamW(_groups(network, optim))
-    schedule = get_cosine_schedule_with_warmup(
-        optimizer, round(optim.warmup_share * total_steps), total_steps
-    )
-    trainer = FourLossTrainer(
-        model=network,
-        args=arguments,
-        train_dataset=dataset,
-        eval_dataset=dataset,
-        data_collator=partial(collate, pad_id=renderer.end_id),
-        optimizers=(optimizer, schedule),
-    )
-    trainer.network = network
-    trainer.dataset = dataset
-    trainer.loss_weights = config.losses
-    trainer.metrics_file = out / "metrics.jsonl"
-    return trainer
-
-
-def _groups(network: Network, optim: OptimConfig) -> list[dict[str, object]]:
-    """Adapters and new layers with their own rates; weight decay on matrices only."""
-    adapters = set(network.llm.parameters())
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            lr = optim.lr if parameter in adapters else optim.new_lr
-            decay = optim.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((lr, decay), []).append(parameter)
-    return [
-        {"params": params, "lr": lr, "weight_decay": decay}
-        for (lr, decay), params in groups.items()
-    ]
-
-
-def last_checkpoint(out: Path) -> Path | None:
-    """The newest complete ``checkpoint-<step>`` of a run folder; damaged ones are said aloud."""
-    folders = sorted(
-        out.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]), reverse=True
-    )
-    for folder in folders:
-        try:
-            check_manifest(folder)
-        except (MissingError, DataError) as error:
-            _CONSOLE.print(f"not resuming from {folder.name}: {error}")
-        else:
-            return folder
-    return None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[1])
-
-
-@torch.inference_mode()
-def validate(
-    network: Network, dataset: ClipDataset, renderer: Renderer, dtype: torch.dtype
-) -> dict[str, float]:
-    """The four losses over all validation clips, each clip forwarded once."""
-    device = network.device
-    batches = [
-        {name: value.to(device) for name, value in batch.items()}
-        for batch in DataLoader(
-            dataset, batch_size=1, collate_fn=partial(collate, pad_id=renderer.end_id)
-        )
-    ]
-    total = torch.stack([counts(batch["targets"], batch["labels"]) for batch in batches]).sum(0)
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        shares = [torch.stack(four_losses(network, Batch(**batch), total)) for batch in batches]
-    sums = torch.stack(shares).sum(0).tolist()
-    names = ("speak_gen", "state_gen", "speak_bin", "update_bin")
-    return dict(zip(names, sums, strict=True)) | {"loss": sum(sums)}
-
-
-def teacher_forced(
-    network: Network, dataset: ClipDataset, dtype: torch.dtype, system: str
-) -> list[Prediction]:
-    """Every dialogue's probabilities with the references in context, as sweepable records."""
-    network.eval()
-    probs: dict[str, Tensor] = {}
-    with torch.autocast(network.device.type, dtype, enabled=dtype != torch.float32):
-        for index, clip in enumerate(dataset.clips):
-            probs[clip.clip_id] = probabilities(network, *dataset[index])
-    return [
-        as_prediction(join(parts), [(clip, probs[clip.clip_id]) for clip in parts], system)
-        for parts in by_dialogue(dataset.clips)
-    ]
-
-
-def fit_thresholds(
-    network: Network, dataset: ClipDataset, negative_rate: float, dtype: torch.dtype
-) -> Thresholds:
-    """The thresholds with the best decision F1 on the validation clips."""
-    fitted = sweep(teacher_forced(network, dataset, dtype, "validation"))
-    return Thresholds(fitted.speak, fitted.update, "val", negative_rate)
+    found = []
+    for clip in clips[::every]:
+        vectors = features(clip)
+        if vectors.shape[-1] != feature_dim:
+            raise DataError(
+                f"{clip.clip_id}: its features are {vectors.shape[-1]} wide, the model's encoder "
+                f"gives {feature_dim}; encode the folder with this model's encoder"
+            )
+        found.append(vectors.flatten(0, 1))
+    return torch.cat(found)

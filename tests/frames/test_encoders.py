@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from prospect.errors import ConfigError, DataError, MissingError
-from prospect.frames import encoders, lite0
+from prospect.frames import encoders, lite0, towers
 from prospect.frames.decode import fit
 from prospect.pretrained import efficientnet_lite0_weights
+from tests.backbones import save_backbone, tokenizer
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def weights() -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoders, "inference_dtype", lambda device: torch.float32)
+    for module in (encoders, towers):
+        monkeypatch.setattr(module, "inference_dtype", lambda device: torch.float32)
 
 
 @pytest.mark.parametrize(("picture", "label"), [("china.jpg", 698), ("flower.jpg", 985)])
@@ -87,6 +89,9 @@ def test_lite0_gives_its_grid_behind_the_pooled_vector(
     alone = torch.cat([by_vectors[1].encode(frame[None]) for frame in frames])
     assert torch.allclose(alone, one, atol=1e-4)
     assert by_vectors[5].encode(frames[:0]).shape == (0, 5, 1280)
+    native = encoders.load_encoder("efficientnet-lite0", "native")
+    assert native.vectors == encoders.num_vectors("efficientnet-lite0", "native") == 49
+    assert torch.allclose(native.encode(frames).mean(dim=1), one[:, 0], atol=1e-4)
 
 
 def test_fast_precision_stays_near_fp32(
@@ -105,12 +110,15 @@ def test_vectors_are_pooled_then_the_cells_row_by_row() -> None:
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
     pooled = torch.tensor([[100.0]])
     # 2x2 cells of the rows 0-3, 4-7, 8-11, 12-15
-    got = encoders._vectors(pooled, maps, 2)
+    got = encoders._pooled(pooled, maps, 2)
     assert got.flatten().tolist() == [100.0, 2.5, 4.5, 10.5, 12.5]
+    assert encoders._native(pooled, maps).flatten().tolist() == list(range(16))
 
 
 def test_wrong_requests_are_refused(weights: dict[str, torch.Tensor]) -> None:
-    with pytest.raises(ConfigError, match=r"vectors a frame is 4; choose one of \[1, 5, 10\]"):
+    with pytest.raises(
+        ConfigError, match=r"vectors a frame is 4; choose one of \[1, 5, 10\], or native"
+    ):
         encoders.load_encoder("efficientnet-lite0", 4)
     with pytest.raises(MissingError, match="hf download no/such"):
         encoders.load_encoder("no/such")
@@ -200,6 +208,108 @@ def test_without_a_pooler_the_patches_are_averaged(save: Callable[..., Path], fp
     assert torch.allclose(got[:, 0], want, atol=1e-4)
 
 
+@torch.no_grad()
+def test_siglip_2_of_fixed_size_with_its_processor(save: Callable[..., Path], fp32: None) -> None:
+    from transformers import (
+        PreTrainedTokenizerFast,
+        SiglipConfig,
+        SiglipImageProcessorPil,
+        SiglipModel,
+        SiglipProcessor,
+    )
+
+    torch.manual_seed(0)
+    # SigLIP 2 at a fixed size is saved as `siglip`; as a pair, with the processor of both halves
+    text = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+    text |= {"num_attention_heads": 2, "vocab_size": 300, "projection_size": 16}
+    text |= {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 1}
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=TINY)).eval()
+    folder = save(model, {})
+    (folder / "preprocessor_config.json").unlink()
+    pictures = SiglipImageProcessorPil(
+        image_mean=SETTINGS["image_mean"], image_std=SETTINGS["image_std"], resample=3
+    )
+    words: PreTrainedTokenizerFast = tokenizer("qwen2")
+    SiglipProcessor(pictures, words).save_pretrained(folder)
+    assert (folder / "processor_config.json").is_file()
+    frames = torch.randint(0, 256, (2, 48, 48, 3), dtype=torch.uint8)
+    want = model.vision_model(pixel_values=reference(frames))
+    got = {v: encoders.load_encoder(str(folder), v).encode(frames) for v in (1, 5, 10, "native")}
+    assert [part.shape[1] for part in got.values()] == [1, 5, 10, 36]
+    assert torch.allclose(got[10][:, 0], want.pooler_output, atol=1e-4)
+    assert torch.allclose(got["native"], want.last_hidden_state, atol=1e-4)
+    assert torch.allclose(got[5][:, 1], got["native"][:, [0, 1, 2, 6, 7, 8, 12, 13, 14]].mean(1))
+
+
+@torch.no_grad()
+def test_dinov2_keeps_its_class_token_apart(save: Callable[..., Path], fp32: None) -> None:
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    sizes = {**TINY, "mlp_ratio": 2}
+    del sizes["intermediate_size"]
+    model = Dinov2Model(Dinov2Config(**sizes)).eval()
+    frames = torch.randint(0, 256, (2, 48, 48, 3), dtype=torch.uint8)
+    want = model(pixel_values=reference(frames))
+    folder = str(save(model))
+    assert torch.allclose(
+        encoders.load_encoder(folder).encode(frames)[:, 0], want.pooler_output, atol=1e-4
+    )
+    native = encoders.load_encoder(folder, "native").encode(frames)
+    assert torch.allclose(native, want.last_hidden_state[:, 1:], atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_classifier_has_no_pooler_to_trust(save: Callable[..., Path], fp32: None) -> None:
+    from transformers import ViTConfig, ViTForImageClassification, ViTModel
+
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (2, 48, 48, 3), dtype=torch.uint8)
+    classifier = ViTForImageClassification(ViTConfig(**TINY)).eval()
+    patches = classifier.vit(pixel_values=reference(frames)).last_hidden_state[:, 1:]
+    got = encoders.load_encoder(str(save(classifier))).encode(frames)
+    assert torch.allclose(got[:, 0], patches.mean(dim=1), atol=1e-4)
+    model = ViTModel(ViTConfig(**TINY)).eval()
+    want = model(pixel_values=reference(frames)).pooler_output
+    got = encoders.load_encoder(str(save(model))).encode(frames)
+    assert torch.allclose(got[:, 0], want, atol=1e-4)
+
+
+@torch.no_grad()
+def test_smolvlm_gives_what_its_language_model_would_see(
+    tmp_path: Path, fp32: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForImageTextToText, SmolVLMModel
+
+    folder = save_backbone("smolvlm", tmp_path)
+    frames = torch.randint(0, 256, (2, 54, 54, 3), dtype=torch.uint8)
+    pixels = ((frames / 255 - 0.5) / 0.5).permute(0, 3, 1, 2)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    want = torch.stack([*model.model.get_image_features(pixels[:, None]).pooler_output])
+    assert want.shape == (2, 81, 64)
+    read = []
+    init = SmolVLMModel.__init__
+
+    def watched(self: SmolVLMModel, config: object) -> None:
+        init(self, config)
+        read.append(len(self.text_model.layers))
+
+    monkeypatch.setattr(SmolVLMModel, "__init__", watched)
+    native = encoders.load_encoder(str(folder), "native")
+    assert (native.dim, native.vectors) == (64, encoders.num_vectors(str(folder), "native"))
+    assert read == [0]  # not the language model's layers
+    got = native.encode(frames)
+    assert torch.allclose(got, want, atol=1e-5)
+    ten = encoders.load_encoder(str(folder), 10).encode(frames)
+    assert torch.allclose(ten[:, 0], want.mean(dim=1), atol=1e-5)
+    cell = want.unflatten(1, (9, 9))[:, 3:6, 6:9].mean(dim=(1, 2))  # second row, third column
+    assert torch.allclose(ten[:, 6], cell, atol=1e-5)
+    five = encoders.load_encoder(str(folder), 5).encode(frames)
+    assert torch.allclose(
+        five[:, 1], want.unflatten(1, (9, 9))[:, :5, :5].mean(dim=(1, 2)), atol=1e-5
+    )
+
+
 def test_towers_that_do_not_fit(save: Callable[..., Path]) -> None:
     from safetensors.torch import load_file, save_file
     from transformers import LlamaConfig, SiglipVisionConfig, SiglipVisionModel
@@ -214,7 +324,7 @@ def test_towers_that_do_not_fit(save: Callable[..., Path]) -> None:
     lost = next(iter(weights))
     del weights[lost]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(DataError, match="1 weights are not in"):
+    with pytest.raises(DataError, match="1 weights are not there"):
         encoders.load_encoder(str(folder))
     LlamaConfig().save_pretrained(folder)
     with pytest.raises(ConfigError, match="a llama model has no fixed image_size"):

@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from prospect.errors import DataError
+from prospect.files import read_json, write_records
+from prospect.judging import JudgeSettings
 from prospect.llm import Client, LLMConfig, Message, Request, Usage
 from prospect.pretrained import model_folder
+from prospect.stages.judge import judge as stages_judge
+from tests.metrics.worlds import event, stream
 
 WORDS = 8
 
@@ -106,6 +110,19 @@ def test_what_it_refuses_is_said_in_its_words(config: LLMConfig, tmp_path: Path)
         pytest.raises(DataError, match=r"status 400.*pinned to.*another-model"),
     ):
         asker.ask(ask("Say hello."))
+
+
+def test_it_judges(config: LLMConfig, tmp_path: Path) -> None:
+    """What a small model says in a few words is no judgement; each reply is counted as that."""
+    judge = JudgeSettings(config, max_tokens=WORDS, cache=tmp_path / "replies.sqlite")
+    write_records(tmp_path / "predictions.jsonl", [stream((event(5, "", "Go on."),))])
+    for name in ("first", "again"):
+        stages_judge((tmp_path / "predictions.jsonl",), tmp_path / name, judge)
+        judge = replace(judge, mode="offline")
+    first, again = (read_json(tmp_path / name) for name in ("first", "again"))
+    assert first["systems"]["model"]["replies"]["dropped"] == {"cut off at max_tokens": 3}
+    assert (first["about"]["usage"]["answered"], again["about"]["usage"]["cached"]) == (3, 3)
+    assert first["systems"] == again["systems"]
 
 
 def test_killed_in_mid_run_and_replayed_without_it(

@@ -8,19 +8,12 @@ import torch
 from torch import Tensor
 
 from prospect.model.checkpoint import Checkpoint
-from prospect.model.config import LossWeights
-from prospect.model.losses import Batch, Losses, balanced_bce, counts, four_losses
+from prospect.model.config import DecisionLoss, LossWeights
+from prospect.model.losses import Batch, Losses, counts, decisions_mean, four_losses
 from prospect.model.network import Network
 from prospect.samples.dataset import collate
-from prospect.samples.sequence import (
-    ACT,
-    NONE,
-    SILENT,
-    SPEAK_GEN,
-    STATE_GEN,
-    UNLABELLED,
-    Rendered,
-)
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
+from prospect.samples.sequence import NONE, SPEAK_GEN, STATE_GEN, Rendered
 from tests.clips import random_stream
 from tests.models import FEATURE_DIM, tiny_model
 
@@ -103,7 +96,7 @@ def test_counts_by_hand() -> None:
     targets = torch.tensor([[SPEAK_GEN, SPEAK_GEN, NONE, STATE_GEN], [NONE, STATE_GEN, NONE, NONE]])
     labels = torch.tensor([[ACT, SILENT], [SILENT, SILENT], [UNLABELLED, ACT], [SILENT, SILENT]])
     # the very first token is predicted from nothing
-    assert counts(targets, labels).tolist() == [1, 2, 1, 2, 1, 3]
+    assert counts(targets, labels).tolist() == [1, 2, 1, 2, 1, 3, 3]
 
 
 @pytest.mark.parametrize("parts", [[2, 2], [1, 1, 1, 1], [1, 3]])
@@ -141,7 +134,7 @@ def test_without_any_label_every_loss_is_zero(model: Checkpoint, samples: list[S
         targets=torch.full_like(batch.targets, NONE),
         labels=torch.full_like(batch.labels, UNLABELLED),
     )
-    assert counted(bare).tolist() == [0] * 6
+    assert counted(bare).tolist() == [0] * 7
     losses = four_losses(model.network, bare, counted(bare))
     assert stacked(losses).tolist() == [0.0] * 4
     losses.total(LossWeights()).backward()  # nothing to learn, but no error either
@@ -153,43 +146,85 @@ def test_total_is_the_weighted_sum() -> None:
     assert losses.total(LossWeights(0.5, 2.0, 0.0, 0.25)).item() == 0.5 + 20 + 250
 
 
-LOGITS = torch.tensor([0.0, 2.0, -1.0, 3.0, 0.5])
+P = torch.tensor([0.5, 0.9, 0.2, 0.6, 0.7])
+"""Probability that each frame's decision has of its label, whatever the label is."""
+BALANCED = DecisionLoss()
 
 
-def bce(labels: list[int]) -> float:
+def decided(labels: list[int], settings: DecisionLoss = BALANCED) -> float:
     found = torch.tensor(labels)
     denominators = torch.tensor([(found == ACT).sum(), (found == SILENT).sum()])
-    return balanced_bce(LOGITS, found, denominators).item()
+    return decisions_mean(-P.log(), found, denominators, settings).item()
 
 
-def softplus(x: float) -> float:
-    return math.log(1 + math.exp(x))
-
-
-def test_balanced_bce_by_hand() -> None:
-    acts = [softplus(-0.0), softplus(-2.0)]
-    silents = [softplus(-1.0)]
-    expected = (sum(acts) / 2 + silents[0]) / 2
-    assert bce([ACT, ACT, SILENT, UNLABELLED, UNLABELLED]) == pytest.approx(expected)
+def test_balanced_by_hand() -> None:
+    acts = -(math.log(0.5) + math.log(0.9)) / 2
+    expected = (acts - math.log(0.2)) / 2
+    assert decided([ACT, ACT, SILENT, UNLABELLED, UNLABELLED]) == pytest.approx(expected)
 
 
 def test_with_one_class_absent_the_loss_is_the_other_mean() -> None:
-    acts = [softplus(-float(x)) for x in LOGITS[:3]]
-    assert bce([ACT, ACT, ACT, UNLABELLED, UNLABELLED]) == pytest.approx(sum(acts) / 3)
-    silents = [softplus(float(x)) for x in LOGITS[:3]]
-    assert bce([SILENT, SILENT, SILENT, UNLABELLED, UNLABELLED]) == pytest.approx(sum(silents) / 3)
-    assert bce([UNLABELLED] * 5) == 0
+    expected = -(math.log(0.5) + math.log(0.9) + math.log(0.2)) / 3
+    for label in (ACT, SILENT):
+        found = decided([label, label, label, UNLABELLED, UNLABELLED])
+        assert found == pytest.approx(expected)
+    for kind in ("balanced", "plain", "weighted", "focal"):
+        assert decided([UNLABELLED] * 5, DecisionLoss(kind)) == 0
 
 
-def test_a_part_without_positives_still_shares_the_global_balance() -> None:
+LABELS = [ACT, SILENT, ACT, SILENT, UNLABELLED]
+
+
+def test_plain_weighted_and_focal_by_hand() -> None:
+    nll = [-math.log(p) for p in (0.5, 0.9, 0.2, 0.6)]
+    assert decided(LABELS, DecisionLoss("plain")) == pytest.approx(sum(nll) / 4)
+    weighted = (3 * nll[0] + nll[1] + 3 * nll[2] + nll[3]) / 4
+    assert decided(LABELS, DecisionLoss("weighted", pos_weight=3)) == pytest.approx(weighted)
+    focal = (0.5**2 * nll[0] + 0.1**2 * nll[1] + 0.8**2 * nll[2] + 0.4**2 * nll[3]) / 4
+    assert decided(LABELS, DecisionLoss("focal", gamma=2)) == pytest.approx(focal)
+
+
+def test_pooled_divides_by_the_one_count_it_is_given() -> None:
+    nll = -(math.log(0.5) + math.log(0.9) + math.log(0.2) + math.log(0.6))
+    count = torch.tensor([40, 40])
+    found = decisions_mean(
+        -P.log(), torch.tensor(LABELS), count, DecisionLoss("plain", pooled=True)
+    )
+    assert found.item() == pytest.approx(nll / 40)
+
+
+KINDS = [
+    BALANCED,
+    DecisionLoss("plain"),
+    DecisionLoss("weighted", pos_weight=3),
+    DecisionLoss("focal", gamma=1.5),
+]
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.kind)
+def test_a_part_without_positives_still_shares_the_global_mean(settings: DecisionLoss) -> None:
     labels = torch.tensor([ACT, SILENT, SILENT, SILENT, ACT])
     denominators = torch.tensor([2, 3])
-    whole = balanced_bce(LOGITS, labels, denominators)
+    whole = decisions_mean(-P.log(), labels, denominators, settings)
     parts = [
-        balanced_bce(LOGITS[part], labels[part], denominators)
+        decisions_mean(-P[part].log(), labels[part], denominators, settings)
         for part in (slice(0, 1), slice(1, 4), slice(4, 5))
     ]
     assert torch.stack(parts).sum().item() == pytest.approx(whole.item())
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda settings: settings.kind)
+def test_gradients_of_the_decision_losses(settings: DecisionLoss) -> None:
+    labels = torch.tensor(LABELS)
+    denominators = torch.tensor([2, 2])
+
+    def loss(odds: Tensor) -> Tensor:
+        signed = torch.where(labels == ACT, odds, -odds)
+        losses = -torch.nn.functional.logsigmoid(signed)
+        return decisions_mean(losses, labels, denominators, settings)
+
+    odds = torch.tensor([0.0, 2.0, -1.0, 9.0, 0.5], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(loss, (odds,))
 
 
 def is_ours(name: str) -> bool:

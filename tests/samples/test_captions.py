@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from prospect.errors import DataError
 from prospect.samples.captions import Caption, pack, read_captions
 from prospect.samples.dataset import permute_steps
-from prospect.samples.sequence import PROMPTS, SPEAK_GEN, UNLABELLED, Renderer
+from prospect.samples.labels import UNLABELLED
+from prospect.samples.sequence import PROMPTS, SPEAK_GEN, Renderer
 from prospect.types import Clip
 
 

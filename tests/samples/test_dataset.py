@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from prospect.errors import DataError
 from prospect.samples.clips import cut
 from prospect.samples.dataset import ClipDataset, SampleConfig, collate, permute_steps
-from prospect.samples.sequence import NONE, SILENT, UNLABELLED, Rendered, Renderer
+from prospect.samples.labels import SILENT, UNLABELLED
+from prospect.samples.plan import Draw
+from prospect.samples.sequence import NONE, Rendered, Renderer
 from prospect.types import Clip, Status
 from tests.clips import random_stream
 
@@ -93,7 +96,6 @@ def equal(a: Rendered, b: Rendered) -> bool:
 def test_validation_renders_the_clips_as_they_are(renderer: Renderer) -> None:
     data = dataset(renderer, None)
     assert len(data) == len(data.clips) > 2
-    data.set_epoch(3)
     for index, clip in enumerate(data.clips):
         rendered, vectors = data[index]
         assert equal(rendered, renderer.clip(clip))
@@ -102,28 +104,24 @@ def test_validation_renders_the_clips_as_they_are(renderer: Renderer) -> None:
 
 def test_the_same_seed_epoch_and_clip_give_the_same_sample(renderer: Renderer) -> None:
     data, again = dataset(renderer, SampleConfig()), dataset(renderer, SampleConfig())
-    data.set_epoch(2)
-    last = data[1][0]
-    again.set_epoch(2)
+    last = data.draw(Draw(2, 0, 1))[0]
     for index in reversed(range(len(again))):  # in whatever order they are read
-        found = again[index][0]
+        found = again.draw(Draw(2, 0, index))[0]
         if index == 1:
             assert equal(found, last)
 
 
 def test_each_epoch_seed_and_clip_draws_anew(renderer: Renderer) -> None:
-    config = SampleConfig(negative_rate=0.5, permute_steps=False)
+    config = SampleConfig(negative_rate=0.5, permute_steps="none")
     data = dataset(renderer, config)
     plain = renderer.clip(data.clips[0])
-    drawn = []
-    for epoch in range(4):
-        data.set_epoch(epoch)
-        drawn.append(data[0][0])
+    drawn = [data.draw(Draw(epoch, 0, 0))[0] for epoch in range(4)]
+    repeated = data.draw(Draw(0, 0, 0, copy=1))[0]
     other = dataset(renderer, replace(config, seed=1))[0][0]
     twin = replace(data.clips[0], clip_id="twin/0")
     twin_drawn = ClipDataset([twin], renderer, features, config)[0][0]
-    masks = {rendered.speak.tobytes() for rendered in (*drawn, other, twin_drawn)}
-    assert len(masks) == 6
+    masks = {rendered.speak.tobytes() for rendered in (*drawn, repeated, other, twin_drawn)}
+    assert len(masks) == 7
     for rendered in drawn:
         # the inputs never change, only which positions count
         assert rendered.ids.tolist() == plain.ids.tolist()
@@ -136,11 +134,24 @@ def test_each_epoch_seed_and_clip_draws_anew(renderer: Renderer) -> None:
 
 def test_each_epoch_lists_the_steps_in_another_order(renderer: Renderer) -> None:
     data = dataset(renderer, SampleConfig(negative_rate=1.0))
-    seen = set()
-    for epoch in range(5):
-        data.set_epoch(epoch)
-        seen.add(data[0][0].ids.tobytes())
+    seen = {data.draw(Draw(epoch, 0, 0))[0].ids.tobytes() for epoch in range(5)}
     assert len(seen) == 5
+
+
+def test_a_clip_that_only_keeps_step_counts_nowhere(renderer: Renderer) -> None:
+    data = dataset(renderer, SampleConfig())
+    found, _ = data.draw(Draw(0, 0, 0, counts=False))
+    assert found.ids.tolist() == data[0][0].ids.tolist()
+    assert not found.targets.any()
+    assert (found.speak == UNLABELLED).all()
+    assert (found.update == UNLABELLED).all()
+
+
+def test_features_of_other_frames_are_refused(renderer: Renderer) -> None:
+    clip = cut(STREAM, renderer, 500, 0)[0]
+    data = ClipDataset([clip], renderer, lambda clip: torch.zeros(3, 1, 1), None)
+    with pytest.raises(DataError, match=r"v5/no_talk-0/0: features are of 3 frames x 1 vectors"):
+        data[0]
 
 
 def test_collate_pads_at_the_end_with_what_no_loss_reads(renderer: Renderer) -> None:

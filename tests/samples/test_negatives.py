@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
 from prospect.samples.negatives import subsample
-from prospect.samples.sequence import ACT, SILENT, UNLABELLED
 
 LABELS = {"A": ACT, ".": SILENT, "?": UNLABELLED}
 

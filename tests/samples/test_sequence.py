@@ -14,16 +14,8 @@ from prospect.dialogues.human import write
 from prospect.dialogues.label import label
 from prospect.errors import ConfigError, DataError
 from prospect.samples.clips import cut, whole_clip
-from prospect.samples.sequence import (
-    ACT,
-    PROMPTS,
-    SILENT,
-    SPEAK_GEN,
-    STATE_GEN,
-    UNLABELLED,
-    Rendered,
-    Renderer,
-)
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
+from prospect.samples.sequence import PROMPTS, SPEAK_GEN, STATE_GEN, Rendered, Renderer
 from prospect.types import Clip, ClipKind, Dialogue, Event, Step, Task, Transition, Turn
 from tests.clips import random_stream
 

@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from prospect.errors import DataError
 from prospect.samples.clips import cut
-from prospect.samples.sequence import ACT, SILENT, Renderer
+from prospect.samples.labels import ACT, SILENT
+from prospect.samples.sequence import Renderer
 from prospect.samples.statistics import Balance, count
 from prospect.types import Clip, Event, Transition
 from tests.clips import random_stream

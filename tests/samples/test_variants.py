@@ -10,17 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from prospect.annotations import read_dataset
 from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.samples.clips import by_dialogue, state_after, whole_clip
-from prospect.samples.sequence import (
-    ACT,
-    NONE,
-    PROMPTS,
-    SILENT,
-    SPEAK_GEN,
-    STATE_GEN,
-    SUMMARY_REQUEST,
-    UNLABELLED,
-    Renderer,
-)
+from prospect.samples.labels import ACT, SILENT, UNLABELLED
+from prospect.samples.sequence import NONE, PROMPTS, SPEAK_GEN, STATE_GEN, SUMMARY_REQUEST, Renderer
 from prospect.samples.variants import (
     MAX_SUMMARY_LEN,
     VARIANTS,

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from prospect.errors import DataError, MissingError
-from prospect.frames.encoders import load_encoder
+from prospect.frames.encoders import Encoder, load_encoder
 from prospect.frames.stores import write_arrow_frames
 from prospect.samples.vision import Vision, encode_clips, find_source, stored_frames
 from prospect.types import Clip
 from tests.clips import random_stream
+from tests.frames.test_features import make_video
 
 VIDEO = "assembly_nusar-2021_x"
 ENCODER = "google/siglip-so400m-patch14-384"
@@ -96,5 +97,30 @@ def test_frame_stores_are_encoded_once_into_shards(tmp_path: Path) -> None:
     look = Vision((data,), tmp_path / "root", encoder.name, encoder.key, 1)
     with pytest.raises(MissingError, match="prospect features"):
         look(clip)
+    live = replace(look, encoder=encoder)(clip)
     assert encode_clips([clip], data, tmp_path / "root", encoder).kept == 1
     assert look(clip).shape == (3, 1, 1280)
+    # on the fly it is what the shard holds, but for the batch it was computed in
+    torch.testing.assert_close(live, look(clip), atol=0.02, rtol=0.02)
+    assert live.dtype == look(clip).dtype
+
+
+def test_videos_are_encoded_on_the_fly(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def shade(frames: torch.Tensor) -> torch.Tensor:
+        seen.append(len(frames))
+        return frames.float().mean(dim=(1, 2, 3))[:, None, None]
+
+    make_video(tmp_path / "v.mp4", 20)  # frame n has shade n; 4 frames a second
+    clip = replace(clip_of(35, 70, "v.mp4"), fps=4.0)
+    encoder = Encoder("shade", 1, 1, "key", shade)
+    look = Vision((tmp_path,), None, encoder.name, encoder.key, 1, encoder)
+    found = look(clip)
+    assert found.shape == (35, 1, 1)
+    assert sum(seen) == 35
+    encode_clips([clip], tmp_path, None, encoder)
+    assert torch.equal(found, replace(look, encoder=None)(clip))
+    (tmp_path / f"features/key/{VIDEO}.safetensors").unlink()
+    with pytest.raises(DataError, match=r"holds frames \[0, 80\); asked for \[35, 90\)"):
+        look(replace(clip, stop_frame=90))

@@ -1,0 +1,49 @@
+"""What a bench measures; free of torch, so that `--help` stays fast."""
+
+from dataclasses import dataclass, field
+
+from prospect.errors import ConfigError
+from prospect.model.config import LoraConfig, ModelConfig
+
+
+def _toy_model() -> ModelConfig:
+    """That of ``presets/toy.yaml``."""
+    return ModelConfig(context_len=2048, lora=LoraConfig(dropout=0.0))
+
+
+@dataclass(frozen=True)
+class TrainBench:
+    """Training steps to be timed.
+
+    Attributes:
+        model: What is trained; frame vectors are random numbers of `feature_dim`, since what they
+            say doesn't change the speed.
+        num_videos: Toy videos, three dialogues each; their clips are cut to the model's context.
+        batch_size: Clips a padded batch of the plain way.
+        accumulation: Padded batches an optimizer step; ours packs the same clips in other rows.
+        tokens_per_batch: Our rows hold at most so many tokens.
+        steps: Optimizer steps that are timed, after one that isn't.
+        feature_dim: Width of the frame vectors.
+        dtype: Of the frozen weights and the arithmetic: ``auto`` is what the device does natively.
+        num_threads: On the CPU; None takes torch's choice.
+        seed: Of clips, weights and order.
+    """
+
+    model: ModelConfig = field(default_factory=_toy_model)
+    num_videos: int = 16
+    batch_size: int = 4
+    accumulation: int = 2
+    tokens_per_batch: int = 4096
+    steps: int = 4
+    feature_dim: int = 1280
+    dtype: str = "auto"
+    num_threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        wanted = self.batch_size * self.accumulation * (self.steps + 1)
+        if 3 * self.num_videos < wanted:
+            raise ConfigError(
+                f"{self.num_videos} videos give fewer than the {wanted} clips of "
+                f"{self.steps} + 1 steps; set num_videos to {-(-wanted // 3)} or more"
+            )

@@ -1,0 +1,81 @@
+"""What there was to choose from whenever a transition was written, for `write: point`.
+
+In: the state before a frame and its transitions. Out: rows of legal options with the one taken.
+Column 0 stops; the others are the moves of the first step, then of the second, and so on.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prospect.states.transitions import apply, legal_moves
+from prospect.types import Move, State, Transition
+
+_MOVES: tuple[Move, ...] = get_args(Move)
+NUM_MOVES = len(_MOVES)
+STOP = 0
+"""The column of "nothing more changes at this frame"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The choices of one clip, Q of them, over S steps.
+
+    Attributes:
+        ends: (Q,) int64, position whose hidden state chooses: a frame's last token for its first
+            transition, then the last token of the transition before.
+        options: (Q, 1 + 3 S) bool, what was legal; `STOP` only after a first transition.
+        chosen: (Q,) int64, the column that was taken.
+    """
+
+    ends: NDArray[np.int64]
+    options: NDArray[np.bool_]
+    chosen: NDArray[np.int64]
+
+
+def column(transition: Transition, step_ids: Sequence[str]) -> int:
+    """Where a transition stands among the options of a task with these steps."""
+    return 1 + step_ids.index(transition.step_id) * NUM_MOVES + _MOVES.index(transition.move)
+
+
+def options(moves: Iterable[Transition], stop: bool, step_ids: Sequence[str]) -> NDArray[np.bool_]:
+    """(1 + 3 S,) bool: these moves, and `STOP` if it may be."""
+    row = np.zeros(1 + len(step_ids) * NUM_MOVES, bool)
+    row[[column(move, step_ids) for move in moves]] = True
+    row[STOP] = stop
+    return row
+
+
+def choices(state: State, written: Iterable[tuple[Sequence[int], Sequence[Transition]]]) -> Choices:
+    """All choices of a clip.
+
+    Args:
+        state: Before the first of them, of every step in the task's order.
+        written: For each frame with transitions: the m + 1 positions that choose, and its m moves.
+
+    Returns:
+        For each frame a choice a move, and one to stop unless no move was left. A move outside of
+        the basic vocabulary is an option only where it was made.
+    """
+    step_ids = list(state)
+    found: list[tuple[int, NDArray[np.bool_], int]] = []
+    for ends, moves in written:
+        for index, move in enumerate(moves):
+            row = options([*legal_moves(state), move], index > 0, step_ids)
+            found.append((ends[index], row, column(move, step_ids)))
+            state = apply(state, move)
+        if legal := legal_moves(state):
+            found.append((ends[len(moves)], options(legal, True, step_ids), STOP))
+    return Choices(
+        np.array([end for end, _, _ in found], np.int64),
+        np.array([row for _, row, _ in found], bool).reshape(-1, 1 + len(step_ids) * NUM_MOVES),
+        np.array([taken for _, _, taken in found], np.int64),
+    )
+
+
+def no_choices() -> Choices:
+    """Of a clip without any."""
+    return choices({}, ())

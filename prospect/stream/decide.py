@@ -1,0 +1,47 @@
+"""Both decisions of a session over frames that are looked at ahead.
+
+In: probabilities of a chunk of frames, on the assumption that all of them pass in silence. Out:
+how many do, and the two deciders after exactly those: what follows the first frame that fires is
+never seen by them, so a chunk gives what frame by frame gives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prospect.firing import Decider, DecisionRule, new, step
+
+
+@dataclass(frozen=True, slots=True)
+class Deciders:
+    """The two decisions in mid-stream; part of a session's snapshot."""
+
+    speak: Decider
+    update: Decider
+
+
+def deciders(speak: DecisionRule, update: DecisionRule, fps: float) -> Deciders:
+    """Both before the first frame."""
+    return Deciders(new(speak, fps), new(update, fps))
+
+
+def silence(
+    now: Deciders, speak: Sequence[float], update: Sequence[float], may_update: bool
+) -> tuple[int, Deciders]:
+    """How many frames pass before one fires.
+
+    Args:
+        now: Before the first of the frames.
+        speak, update: K probabilities each.
+        may_update: Whether some move is legal; silence doesn't change that.
+
+    Returns:
+        The number n of frames that pass in silence, K if all do, and both deciders after them.
+        Frame n, if there is one, is the caller's, who may read speak again after a transition.
+    """
+    for passed, (speak_prob, update_prob) in enumerate(zip(speak, update, strict=True)):
+        speaker, speaks = step(now.speak, speak_prob)
+        updater, updates = step(now.update, update_prob, may_update)
+        if speaks or updates:
+            return passed, now
+        now = Deciders(speaker, updater)
+    return len(speak), now

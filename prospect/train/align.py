@@ -1,0 +1,112 @@
+"""Before training: turn frame vectors towards the words of what is being handled.
+
+In: clips, their frame vectors, a fresh network. Out: its projector, moved so that a frame's mean
+vector points where the mean embedding of those words does: the name of the step under way, or the
+narration of the action. Fractions of a second to a minute; nothing else of the network learns.
+
+    prospect train --config presets/toy.yaml --training.align.steps 500
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prospect.errors import DataError
+from prospect.model.network import Network
+from prospect.samples.dataset import Features
+from prospect.samples.sequence import Renderer
+from prospect.train.config import AlignConfig
+from prospect.types import Clip
+
+_CLIPS = 256  # about 100,000 frames, of which far fewer are ever drawn
+_BATCH = 256
+
+
+def align(
+    network: Network,
+    renderer: Renderer,
+    clips: Sequence[Clip],
+    features: Features,
+    config: AlignConfig,
+    seed: int,
+) -> tuple[float, float]:
+    """Train the projector alone; draws nothing from the global generator.
+
+    Args:
+        network: Fresh, its projector fitted to the vectors.
+        renderer: Of the network.
+        clips: Of the training split; up to `_CLIPS` are used, evenly taken from all.
+        features: Frame vectors of a clip.
+        config: Steps, at least 1, and learning rate.
+        seed: Of the frames that are drawn.
+
+    Returns:
+        Mean cosine of the first and of the last batch, in [-1, 1].
+
+    Raises:
+        DataError: no clip says what is handled.
+    """
+    vectors, texts, which = _pairs(clips[:: -(-len(clips) // _CLIPS)], features)
+    words = network.llm.get_input_embeddings().weight.detach()
+    targets = torch.stack([words[renderer.text(text)].float().mean(0) for text in texts])
+    projector, device = network.projector, network.device
+    # a cosine says nothing of the length, but Adam would turn its rounding errors into full steps
+    turning = [weight for weight in projector.parameters() if weight is not projector.scale]
+    optimizer = torch.optim.AdamW(turning, lr=config.lr, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(config.steps):
+        drawn = torch.randint(len(which), (_BATCH,), generator=generator)
+        projected = projector(vectors[drawn].float().to(device)).mean(1)
+        cosine = functional.cosine_similarity(projected, targets[which[drawn].to(device)]).mean()
+        torch.autograd.backward(1 - cosine)
+        optimizer.step()
+        projector.zero_grad()
+        found.append(cosine.item())
+    return found[0], found[-1]
+
+
+def handled(clip: Clip) -> list[tuple[int, str]]:
+    """(index of a frame in the clip, words of what is handled there), where the clip says so.
+
+    In a narrated clip an action lasts from the narration before to its own; elsewhere it is the
+    step under way that was started last.
+    """
+    found: list[tuple[int, str]] = []
+    if clip.kind == "narration":
+        begin = clip.decide_from
+        for event in clip.events:
+            if event.speech is not None:
+                found += [(frame, event.speech) for frame in range(begin, event.frame + 1)]
+                begin = event.frame + 1
+        return [(frame - clip.start_frame, words) for frame, words in found]
+    if not (clip.knowledge and clip.state_known):
+        return []
+    names = {step.id: step.name for step in clip.task.steps}
+    doing = [step_id for step_id, status in clip.state.items() if status == "in_progress"]
+    changes = {event.frame: event.transitions for event in clip.events}
+    for frame in range(clip.decide_from, clip.stop_frame):
+        if doing:
+            found.append((frame - clip.start_frame, names[doing[-1]]))
+        for move in changes.get(frame, ()):
+            doing = [step_id for step_id in doing if step_id != move.step_id]
+            doing += [] if move.move == "complete" else [move.step_id]
+    return found
+
+
+def _pairs(clips: Sequence[Clip], features: Features) -> tuple[Tensor, list[str], Tensor]:
+    """(M, P, E) vectors, all texts, and (M,) which text belongs to each."""
+    texts: dict[str, int] = {}
+    vectors, which = [], []
+    for clip in clips:
+        if pairs := handled(clip):
+            vectors.append(features(clip)[[index for index, _ in pairs]])
+            which += [texts.setdefault(text, len(texts)) for _, text in pairs]
+    if not which:
+        raise DataError(
+            f"align: none of {len(clips)} clips has a step under way or a narration; set "
+            "training.align.steps to 0"
+        )
+    return torch.cat(vectors), list(texts), torch.tensor(which)

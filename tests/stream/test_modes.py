@@ -1,0 +1,148 @@
+"""Every way to decide and to write streams as it was trained, and stays legal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prospect.model.checkpoint import Checkpoint
+from prospect.model.losses import Batch, read
+from prospect.model.teacher import probabilities
+from prospect.samples.choices import STOP, column
+from prospect.samples.dataset import collate
+from prospect.states.transitions import fold, legal_moves
+from prospect.stream.config import StreamConfig
+from prospect.stream.predict import predict_stream, reference_fed
+from prospect.types import Event, Transition
+from tests.clips import random_stream
+from tests.model.modes import MODES, loud_llm, mode_model
+from tests.models import with_thresholds
+from tests.stream.test_session import open_session, vectors
+
+
+@pytest.fixture(scope="module")
+def llm(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return loud_llm(tiny_llm, tmp_path_factory.mktemp("loud_llm"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_forced_streams_have_the_probabilities_of_one_forward(llm: Path, mode: str) -> None:
+    model = mode_model(llm, mode)
+    clip = random_stream(3)
+    session = open_session(model, clip, StreamConfig())
+    results = session.advance(vectors(clip), reference_fed(clip))
+    rendered = model.renderer.clip(clip)
+    assert session.context.tokens == rendered.ids.tolist()
+    expected = probabilities(model.network, rendered, vectors(clip))
+    found = torch.tensor([[r.speak_prob, r.update_prob] for r in results])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert expected.std(0).min() > 1e-3  # not all the same
+    moved = (rendered.speak_ends != rendered.frame_ends).sum()
+    updating = sum(bool(event.transitions) for event in clip.events)
+    assert moved == (updating if model.renderer.layout.cascade else 0)
+
+
+def few_thresholds(model: Checkpoint, seed: int) -> Checkpoint:
+    """Thresholds at which about one frame in ten acts."""
+    stream = random_stream(seed, num_frames=200)
+    silent = predict_stream(
+        with_thresholds(model, 1.0, 1.0), stream, vectors, StreamConfig(), "silent"
+    )
+    return with_thresholds(
+        model,
+        float(np.quantile(silent.speak_prob, 0.9)),
+        float(np.quantile(silent.update_prob, 0.9)),
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_self_fed_streams_are_legal_and_the_same_in_chunks(llm: Path, mode: str) -> None:
+    model = few_thresholds(mode_model(llm, mode, context_len=700), 1)
+    stream = random_stream(1, num_frames=200)
+    one, many = (
+        predict_stream(model, stream, vectors, StreamConfig(max_chunk=size, max_new_tokens=8), "x")
+        for size in (1, 32)
+    )
+    assert one.events == many.events
+    assert one.refreshes == many.refreshes
+    moves = [move for event in one.events for move in event.transitions]
+    assert moves
+    fold(stream.state, moves)  # an illegal one raises
+    assert any(event.speech is not None for event in one.events)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_update_fires_when_no_move_is_legal(llm: Path, mode: str) -> None:
+    model = with_thresholds(mode_model(llm, mode), 1.0, 0.0)
+    done = {step.id: "completed" for step in random_stream(0).task.steps}
+    stream = replace(random_stream(0, num_frames=20), state=done, events=())
+    assert predict_stream(model, stream, vectors, StreamConfig(), "x").events == ()
+
+
+@pytest.mark.parametrize("mode", ["point", "token, point"])
+def test_streams_choose_what_the_scores_of_one_forward_choose(llm: Path, mode: str) -> None:
+    model = mode_model(llm, mode)
+    clip = random_stream(4, num_frames=200)
+    rendered = model.renderer.clip(clip)
+    batch = Batch(**collate([(rendered, vectors(clip))], model.renderer.end_id))
+    with torch.inference_mode():
+        scores = chosen_first(model, batch)
+    session = open_session(model, clip, StreamConfig())
+    video, at, step_ids = vectors(clip), 0, [step.id for step in clip.task.steps]
+    for event in clip.events:
+        session.advance(video[at : event.frame + 1], [None] * (event.frame + 1 - at))
+        at = event.frame + 1
+        if event.transitions:
+            first = session.ask()[0]
+            assert column(first, step_ids) == scores.pop(0)
+        session.tell(event)
+    assert not scores
+
+
+def chosen_first(model: Checkpoint, batch: Batch) -> list[int]:
+    """The best legal option of every frame's first choice, by one forward over the clip."""
+    assert model.network.pointer is not None
+    hidden = model.network(batch.ids, batch.features)[0]
+    found = []
+    for (_, _, end, _), options in zip(batch.choices.tolist(), batch.options, strict=True):
+        if options[STOP]:
+            continue
+        scores = model.network.pointer(hidden[end][None], hidden[batch.step_ends[:, :, 1]])[0]
+        found.append(int(scores.masked_fill(~options, -torch.inf).argmax()))
+    return found
+
+
+def test_step_lines_are_read_again_after_a_refresh(llm: Path) -> None:
+    model = mode_model(llm, "point")
+    network = model.network
+    assert network.pointer is not None
+    stream = replace(random_stream(2, num_frames=60), events=())
+    video = vectors(stream)
+    session = open_session(model, stream, StreamConfig())
+    session.advance(video[:40], [None] * 40)
+    session.tell(Event(39, (Transition("S2", "start"),)))
+    session.restate(list(video[36:40]))
+    session.advance(video[40:], [None] * 20)
+    prompt = model.renderer.prompt(stream.task, session.state, (), True, stream.dialogue_id)
+    assert session.context.tokens[: len(prompt.ids)] == prompt.ids
+    with torch.inference_mode():
+        hidden = network(torch.tensor(session.context.tokens)[None], video[36:])[0]
+        scores = network.pointer(hidden[-1][None], hidden[prompt.step_ends][None])[0]
+    step_ids = [step.id for step in stream.task.steps]
+    legal = {column(move, step_ids): move for move in legal_moves(session.state)}
+    best = max(legal, key=lambda option: scores[option].item())
+    assert session.ask()[0] == legal[best]
+
+
+def test_readouts_of_all_modes_have_a_loss_for_every_label(llm: Path) -> None:
+    clip = random_stream(3)
+    for mode in MODES:
+        model = mode_model(llm, mode)
+        rendered = model.renderer.clip(clip)
+        batch = Batch(**collate([(rendered, vectors(clip))], model.renderer.end_id))
+        with torch.inference_mode():
+            found = read(model.network, batch)
+        assert ((found.decision_losses > 0) == (batch.labels >= 0)).all()
+        assert len(found.token_losses) == int((batch.targets[:, 1:] > 0).sum())
