@@ -175,6 +175,8 @@ def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None])
 def _underscored(argument: str) -> str:
     """``--frames-root=x`` -> ``--frames_root=x``: options may be written either way."""
     name, equals, value = argument.partition("=")
+    if name == "--model.path":  # a downloaded model's folder is what most people give
+        name = "--model.llm"
     return name.replace("-", "_").replace("__", "--", 1) + equals + value
 
 

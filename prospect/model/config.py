@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from prospect.errors import ConfigError
+from prospect.firing import DecisionRule
 from prospect.samples.config import Layout
 
 Tuning = Literal["lora", "qlora", "full", "frozen"]
@@ -99,12 +100,28 @@ class Thresholds:
         speak, update: In [0, 1].
         split: What they were fitted on; None if they were not.
         negative_rate: rho of the training they belong to; the best threshold moves with it.
+        speak_min_gap_s, update_min_gap_s, speak_rearm, update_rearm: The rest of their rules
+            (`prospect.firing.DecisionRule`), fitted by `prospect predict --sweep`.
     """
 
     speak: float = 0.5
     update: float = 0.5
     split: str | None = None
     negative_rate: float | None = None
+    speak_min_gap_s: float = 0.0
+    update_min_gap_s: float = 0.0
+    speak_rearm: float | None = None
+    update_rearm: float | None = None
+
+    @property
+    def speak_rule(self) -> DecisionRule:
+        """When to speak."""
+        return DecisionRule(self.speak, "level", self.speak_min_gap_s, self.speak_rearm)
+
+    @property
+    def update_rule(self) -> DecisionRule:
+        """When to update the state."""
+        return DecisionRule(self.update, "level", self.update_min_gap_s, self.update_rearm)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from prospect.errors import ConfigError
+from prospect.firing import DecisionRule
 from prospect.llm import LLMConfig, Mode
 
 
@@ -23,6 +24,7 @@ class StreamConfig:
         max_chunk: Most frames that are looked at in one forward pass, assuming silence; what
             follows a frame that acts is rolled back. 1 looks at every frame alone.
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
+        speak_rule, update_rule: Decide by these instead of the checkpoint's rules.
     """
 
     policy: Literal["restate", "none"] = "restate"
@@ -33,6 +35,8 @@ class StreamConfig:
     max_chunk: int = 32
     speak_threshold: float | None = None
     update_threshold: float | None = None
+    speak_rule: DecisionRule | None = None
+    update_rule: DecisionRule | None = None
 
     def __post_init__(self) -> None:
         if self.max_chunk < 1 or self.max_new_tokens < 1 or self.overlap_s < 0:

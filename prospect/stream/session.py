@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prospect.errors import ConfigError, DataError
+from prospect.firing import DecisionRule, step
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.decide import SPEAK, UPDATE
@@ -22,6 +23,7 @@ from prospect.samples.sequence import STATE_GEN
 from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
+from prospect.stream.decide import Deciders, deciders, silence
 from prospect.stream.write import Sight, write_sentence, write_transitions
 from prospect.types import Event, State, Task, Transition, Turn
 
@@ -74,7 +76,9 @@ class Session:
     ) -> None:
         self._network = model.network
         self._renderer = model.renderer
-        self._thresholds = _thresholds(model.thresholds, config)
+        speak, update = _rules(model.thresholds, config)
+        self._thresholds = replace(model.thresholds, speak=speak.threshold, update=update.threshold)
+        self._deciders = deciders(speak, update, model.fps)
         self._config = config
         reserve = config.max_new_tokens + config.max_user_tokens + _TURNS_LEN
         self._limit = (config.context_len or model.config.context_len) - reserve
@@ -122,8 +126,11 @@ class Session:
             hidden = self.context.look(ahead)
             probs = self._network.decisions(hidden).sigmoid().tolist()
             wanted = forced[done : done + len(ahead)] if forced else None
-            acts = [e is not None for e in wanted] if wanted else [self._fires(p) for p in probs]
-            kept = acts.index(True) + 1 if True in acts else len(ahead)
+            if wanted:
+                silent = next((i for i, e in enumerate(wanted) if e is not None), len(ahead))
+            else:
+                silent = self._pass(probs)
+            kept = min(silent + 1, len(ahead))
             rejected = (len(ahead) - kept) * self._renderer.tokens_per_frame
             self.context.rewind(len(self.context.tokens) - rejected)
             self._overlap.extend(ahead[:kept])
@@ -134,7 +141,7 @@ class Session:
             first_s: float | None = None
             if event is not None:
                 self._force(event, probs[kept - 1])
-            elif acts[kept - 1]:
+            elif not wanted and silent < len(ahead):
                 event, first_s = self._act(probs[kept - 1])
             before_ms = arrived * 1000 + looked_ms * (kept - 1)
             wrote_ms = time.perf_counter() * 1000 - before_ms
@@ -224,26 +231,28 @@ class Session:
             self.restate(list(self._overlap))
         return (self._limit - len(self.context.tokens)) // size
 
-    def _fires(self, probs: Sequence[float]) -> bool:
-        return self._speaks(probs) or self._updates(probs)
+    def _pass(self, probs: Sequence[Sequence[float]]) -> int:
+        """Let the first frames that decide nothing pass; how many they are."""
+        speak, update = [p[SPEAK] for p in probs], [p[UPDATE] for p in probs]
+        passed, self._deciders = silence(self._deciders, speak, update, self._may_update())
+        return passed
 
-    def _speaks(self, probs: Sequence[float]) -> bool:
-        return probs[SPEAK] > self._thresholds.speak
-
-    def _updates(self, probs: Sequence[float]) -> bool:
-        wants = self._tracks and probs[UPDATE] > self._thresholds.update
-        return wants and bool(legal_moves(self.state))
+    def _may_update(self) -> bool:
+        return self._tracks and bool(legal_moves(self.state))
 
     def _act(self, probs: list[float]) -> tuple[Event, float | None]:
         """Write what the last frame calls for: transitions first, then speech, begun when."""
         event = Event(self.next_frame)
         first_s: float | None = None
-        if self._updates(probs):
+        updater, updates = step(self._deciders.update, probs[UPDATE], self._may_update())
+        if updates:
             moves = self._write_transitions()
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
             self._decide_again(probs)
-        if self._speaks(probs):
+        speaker, speaks = step(self._deciders.speak, probs[SPEAK])
+        self._deciders = Deciders(speaker, updater)
+        if speaks:
             text, first_s = write_sentence(
                 self.context, self._network, self._renderer, self._config.max_new_tokens
             )
@@ -279,11 +288,11 @@ class Session:
         return result
 
 
-def _thresholds(fitted: Thresholds, config: StreamConfig) -> Thresholds:
-    """The checkpoint's thresholds with what the configuration overrides."""
-    speak, update = config.speak_threshold, config.update_threshold
-    return replace(
-        fitted,
-        speak=fitted.speak if speak is None else speak,
-        update=fitted.update if update is None else update,
-    )
+def _rules(fitted: Thresholds, config: StreamConfig) -> tuple[DecisionRule, DecisionRule]:
+    """The checkpoint's rules with what the configuration overrides."""
+    speak, update = config.speak_rule or fitted.speak_rule, config.update_rule or fitted.update_rule
+    if config.speak_threshold is not None:
+        speak = replace(speak, threshold=config.speak_threshold)
+    if config.update_threshold is not None:
+        update = replace(update, threshold=config.update_threshold)
+    return speak, update
