@@ -33,7 +33,7 @@ class TrainBench:
     num_videos: int = 16
     batch_size: int = 4
     accumulation: int = 2
-    tokens_per_batch: int = 4096
+    tokens_per_batch: int = 3072
     steps: int = 4
     feature_dim: int = 1280
     dtype: str = "auto"
