@@ -137,7 +137,9 @@ def test_a_killed_run_ends_with_the_same_losses_and_predictions(
     process.wait()
     assert not (out / "training" / "checkpoint").exists()
     assert main(["run", "--config", str(config)]) == 0
-    assert losses(out) == losses(unbroken)
+    # on a busy machine the matrix library may split its sums otherwise: the last digit of fp32
+    resumed, whole = dict(losses(out)), dict(losses(unbroken))
+    assert resumed == pytest.approx(whole, rel=1e-6)
     name = "test.prospect.jsonl"
     again, first = (read_records(run / "predictions" / name, Prediction) for run in (out, unbroken))
     assert [p.events for p in again] == [p.events for p in first]
