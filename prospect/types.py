@@ -105,6 +105,9 @@ class Annotation:
         conversation: The dataset's own dialogue, sorted by time; empty where it has none.
         video_file: Path of the video relative to the folder of the annotations file, if known.
         start_s: Where the task begins in the video.
+        spoken: All that is heard, as transcribed, sorted by the middle of each utterance, which is
+            its time; empty where that is no more than ``conversation``.
+        summary: The dataset's own account of the whole video; empty if it has none.
     """
 
     video_id: str
@@ -117,6 +120,8 @@ class Annotation:
     conversation: tuple[Turn, ...] = ()
     video_file: str | None = None
     start_s: float = 0.0
+    spoken: tuple[Turn, ...] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

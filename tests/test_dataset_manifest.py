@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,16 @@ def complaint(data: Path | list[Path], look: Vision) -> str:
 def named(message: str) -> list[str]:
     """The listed lines."""
     return [line.strip() for line in message.split("\n") if line.startswith("  ")]
+
+
+def test_predict_checks_the_data_before_it_loads_the_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prospect.stages.stream.open_features", lambda *_: (vision(data), 3))
+    config = {"schema": "checkpoint/1", "model": asdict(ModelConfig())}
+    write_json(tmp_path / "model" / "prospect.json", config)  # there are no weights
+    with pytest.raises(DataError, match="is missing: the data is not finished"):
+        stages.predict(tmp_path / "model", data, tmp_path / "predictions.jsonl")
 
 
 def test_the_manifest_says_what_is_there(data: Path) -> None:

@@ -26,7 +26,16 @@ from prospect.files import (
     write_records,
     write_text,
 )
-from prospect.types import Dialogue, StateTrack, Step, Task, TimedTransition, Transition, Turn
+from prospect.types import (
+    Annotation,
+    Dialogue,
+    StateTrack,
+    Step,
+    Task,
+    TimedTransition,
+    Transition,
+    Turn,
+)
 
 TASK = Task("Make tea", (Step("S1", "Boil."), Step("S2", "Pour.")))
 TRACK = StateTrack("v1", TASK, (TimedTransition(1.5, Transition("S1", "start")),))
@@ -115,6 +124,14 @@ def test_a_line_of_json_names_its_schema_first() -> None:
         },
         "transitions": [{"time_s": 1.5, "transition": {"step_id": "S1", "move": "start"}}],
     }
+
+
+def test_annotations_of_before_what_is_heard_was_kept_are_read(tmp_path: Path) -> None:
+    old = Annotation("v1", "wtag", "val", TASK, "tea", 10.0, ())
+    line = json.loads(record_to_json(old))
+    del line["spoken"], line["summary"]
+    (tmp_path / "a.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    assert read_records(tmp_path / "a.jsonl", Annotation) == [old]
 
 
 def damaged(tmp_path: Path, old: str, new: str) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from prospect.annotations.visits import holder
 from prospect.types import Action, Annotation, Turn
 
 __all__ = ["describe"]
@@ -74,19 +75,6 @@ _STYLES: dict[str, _Style] = {
 """Datasets that aren't printed plainly, as read off ProAssist's records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """All that is heard in a video, where it is more than an `Annotation` takes over.
-
-    Attributes:
-        turns: Sorted by the middle of each utterance, which is their time; texts as transcribed.
-        summary: The dataset's own account of the whole video; empty if it has none.
-    """
-
-    turns: tuple[Turn, ...]
-    summary: str = ""
-
-
 @dataclass(slots=True)
 class _Block:
     """A line with those below it."""
@@ -95,66 +83,49 @@ class _Block:
     below: list[Action | Turn]
 
 
-def describe(annotation: Annotation, transcript: Transcript | None = None) -> str:
+def describe(annotation: Annotation) -> str:
     """The timed lines of one video, without a line break at the end.
 
     Lines that have one of their own: visits to steps, and (but see `_Style.strays`) actions that
     lie in no visit to their step. Other actions stand below the visit to their step that holds
-    most of them. What is said stands below the line begun last; before the first line it is left
-    out. Empty for no actions.
-
-    Args:
-        annotation: Of any dataset.
-        transcript: What was said in place of ``annotation.conversation``, and a summary for a
-            last line of its own.
+    most of them. What is said (all that is heard, where that is more than the conversation)
+    stands below the line begun last; before the first line it is left out. A summary is the last
+    line. Empty for no actions and no summary.
     """
     style = _STYLES.get(annotation.dataset, _PLAIN)
-    spoken = annotation.conversation if transcript is None else transcript.turns
-    blocks = _blocks(annotation, spoken, style)
+    blocks = _blocks(annotation, style)
     lines: list[str] = []
     for number, block in enumerate(blocks, start=1):
         bare = style.bare_last and number == len(blocks)
         below = [] if bare else _chosen(sorted(block.below, key=_time_s), style)
         lines.append(_head(block.head, below, annotation.start_s, style))
         lines += [style.bullet + _below(item, style) for item in below]
-    if transcript is not None and transcript.summary:
-        lines.append(f"Summary: {_words(transcript.summary, style)}")
+    if annotation.summary:
+        lines.append(f"Summary: {_words(annotation.summary, style)}")
     return "\n".join(lines)
 
 
-def _blocks(annotation: Annotation, spoken: Sequence[Turn], style: _Style) -> list[_Block]:
-    actions = [action for action in annotation.actions if action.kind != "pause"]
-    visits = [action for action in actions if action.kind == "step"]
-    blocks = [_Block(visit, []) for visit in visits]
-    loose: list[Action | Turn] = list(spoken)
-    for action in actions:
-        if action.kind == "step":
+def _blocks(annotation: Annotation, style: _Style) -> list[_Block]:
+    visits = [_Block(action, []) for action in annotation.actions if action.kind == "step"]
+    lines: list[_Block] = []
+    loose: list[Action | Turn] = list(annotation.spoken or annotation.conversation)
+    for action in annotation.actions:
+        if action.kind != "action":
             continue
-        at = _visit(action, visits)
+        same = [visit for visit in visits if visit.head.step_id == action.step_id]
+        at = holder(action, [visit.head for visit in same])
         if at is not None:
-            blocks[at].below.append(action)
+            same[at].below.append(action)
         elif style.strays == "line":
-            blocks.append(_Block(action, []))
+            lines.append(_Block(action, []))
         elif style.strays == "below":
             loose.append(action)
-    blocks.sort(key=lambda block: (block.head.start_s, block.head.end_s))
+    blocks = sorted([*visits, *lines], key=lambda block: (block.head.start_s, block.head.end_s))
     for item in loose:
         begun = [block for block in blocks if block.head.start_s <= _time_s(item)]
         if begun:
             begun[-1].below.append(item)
     return blocks
-
-
-def _visit(action: Action, visits: Sequence[Action]) -> int | None:
-    """Which visit to its step holds most of the action; None if no such visit holds any."""
-
-    def shared_s(at: int) -> float:
-        visit = visits[at]
-        return min(action.end_s, visit.end_s) - max(action.start_s, visit.start_s)
-
-    same = [at for at, visit in enumerate(visits) if visit.step_id == action.step_id]
-    best = max(same, key=shared_s, default=None)
-    return best if best is not None and shared_s(best) > 0 else None
 
 
 def _chosen(items: Sequence[Action | Turn], style: _Style) -> list[Action | Turn]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prospect.annotations.adapted import Adapted, Log, Source
-from prospect.annotations.describe import Transcript
 from prospect.annotations.tables import get, seconds
 from prospect.annotations.visits import in_video, owned
 from prospect.errors import DataError
@@ -114,36 +113,6 @@ def read(root: Path) -> Adapted:
     return Adapted(kept, Account(len(kept), dropped), log.account(), tuple(log.lines))
 
 
-def transcripts(root: Path) -> dict[str, Transcript]:
-    """video name -> all that is said in it, and the dataset's summary, for `describe`.
-
-    Unheard passages are left out, and utterances that hold nothing else or whose times are wrong;
-    the rest is as transcribed, blanks and all. A speaker that isn't known is left out, too:
-    `read` lists those.
-
-    Raises:
-        MissingError, DataError: as `read`.
-    """
-    path = root / ANNOTATIONS
-    found: dict[str, Transcript] = {}
-    for number, record in enumerate(_list(read_json(path), path)):
-        name = get(record, "video_name", str, f"{path}: video {number}")
-        where = f"{path}: video {name}"
-        turns: list[Turn] = []
-        for row in _rows(record, _duration_s(record, where), where, Log()):
-            speaker = row.text("Conversation Purpose").partition("_")[0]
-            heard = _UNHEARD.sub("", _verbatim(row.attributes, "Transcription", row.where))
-            if row.label == SPEECH and speaker in SPEAKERS and heard.strip():
-                turns.append(Turn(SPEAKERS[speaker][0], (row.start_s + row.end_s) / 2, heard))
-        summary = "".join(
-            _verbatim(get(event, "attributes", dict, where), SUMMARY, where)
-            for event in get(record, "events", list, where)
-            if event["label"] == NARRATION
-        )
-        found[name] = Transcript(tuple(sorted(turns, key=lambda turn: turn.time_s)), summary)
-    return found
-
-
 def _splits(root: Path) -> dict[str, Split]:
     """video name -> split, from one name a line."""
     found: dict[str, Split] = {}
@@ -178,6 +147,7 @@ def _video(record: Any, name: str, split: Split, where: str, log: Log) -> Annota
     visits = _kept(rows, COARSE, lambda row: _visit(row, steps), log)
     actions = _kept(rows, FINE, _action, log)
     turns = _kept(rows, SPEECH, _turn, log)
+    spoken = [turn for row in rows if row.label == SPEECH and (turn := _heard(row)) is not None]
     for earlier, later in pairwise(visits):
         if later.start_s < earlier.end_s:
             log.note(where, f"{later.text!r} begins at {later.start_s} s, in {earlier.text!r}")
@@ -192,6 +162,8 @@ def _video(record: Any, name: str, split: Split, where: str, log: Log) -> Annota
         actions=tuple(sorted(spans, key=lambda action: (action.start_s, action.end_s))),
         conversation=tuple(sorted(turns, key=lambda turn: turn.time_s)),
         video_file=VIDEO.format(name),
+        spoken=tuple(sorted(spoken, key=lambda turn: turn.time_s)),
+        summary=_summary(record, where),
     )
 
 
@@ -216,7 +188,7 @@ def _duration_s(record: Any, where: str) -> float:
 
 
 def _rows(record: Any, duration_s: float, where: str, log: Log) -> Iterator[_Row]:
-    """The events that lie in the video; narrations tell the whole video and are left out."""
+    """The events that lie in the video, but for narrations: see `_summary`."""
     for number, event in enumerate(get(record, "events", list, where)):
         here = f"{where}: event {number}"
         kind = get(event, "label", str, here)
@@ -273,6 +245,27 @@ def _turn(row: _Row) -> Turn | str:
     if purpose not in INTENTS:
         return f"unknown purpose {purpose!r}"
     return Turn(role, row.start_s, text, f"{initiative}|{INTENTS[purpose]}")
+
+
+def _heard(row: _Row) -> Turn | None:
+    """An utterance as transcribed, blanks and all, but for what could not be made out of it.
+
+    None if nothing else is left, or its speaker isn't known.
+    """
+    speaker = row.text("Conversation Purpose").partition("_")[0]
+    heard = _UNHEARD.sub("", _verbatim(row.attributes, "Transcription", row.where))
+    if speaker not in SPEAKERS or not heard.strip():
+        return None
+    return Turn(SPEAKERS[speaker][0], (row.start_s + row.end_s) / 2, heard)
+
+
+def _summary(record: Any, where: str) -> str:
+    """What the narrations say, each of which tells the whole video."""
+    return "".join(
+        _verbatim(get(event, "attributes", dict, where), SUMMARY, where)
+        for event in get(record, "events", list, where)
+        if event["label"] == NARRATION
+    )
 
 
 def _kept(rows: list[_Row], label: str, read: Callable[[_Row], T | str], log: Log) -> list[T]:

@@ -21,19 +21,21 @@ def in_video(start_s: float, end_s: float, duration_s: float) -> tuple[float, fl
     return start_s, min(end_s, duration_s)
 
 
-def owned(action: Action, visits: Sequence[Action]) -> Action:
-    """The action with the step of the visit that holds most of it, the earlier one in a tie.
+def holder(action: Action, visits: Sequence[Action]) -> int | None:
+    """Which of the visits holds most of the action, the first in a tie; None if none holds any."""
 
-    Unchanged if it lies in none of the visits.
-    """
-
-    def shared_s(visit: Action) -> float:
+    def shared_s(at: int) -> float:
+        visit = visits[at]
         return min(action.end_s, visit.end_s) - max(action.start_s, visit.start_s)
 
-    owner = max(visits, key=shared_s, default=None)
-    if owner is None or shared_s(owner) <= 0:
-        return action
-    return replace(action, step_id=owner.step_id)
+    best = max(range(len(visits)), key=shared_s, default=None)
+    return best if best is not None and shared_s(best) > 0 else None
+
+
+def owned(action: Action, visits: Sequence[Action]) -> Action:
+    """The action with the step of the visit that holds most of it; unchanged if none does."""
+    at = holder(action, visits)
+    return action if at is None else replace(action, step_id=visits[at].step_id)
 
 
 def visited(annotation: Annotation) -> list[str]:

@@ -21,15 +21,13 @@ from prospect.stages.shared import (
     CLIPS,
     DIALOGUES,
     STATES,
+    asking,
     load_clips,
     load_renderer,
     say,
 )
 from prospect.states.transitions import BASIC
 from prospect.types import Annotation, Clip, Dialogue, Move, StateTrack, UserType
-
-BATCHES = "batches"
-"""Folder of the requests that wait to be sent as a batch."""
 
 NARRATION = "narration"
 """The variant that is made of annotations, not of dialogues."""
@@ -138,7 +136,7 @@ def dialogues(
         types: tuple[UserType, ...] = ("human",) if writer == "human" else user_types
         written, account = write_dialogues(todo, WRITERS[writer], types, seed)
     else:
-        written, account = _ask_llm(todo, user_types, seed, llm, data / BATCHES)
+        written, account = _ask_llm(todo, user_types, seed, llm, data)
     of = {one.video_id: one for one in annotations}
     made = [scored(one, of[one.video_id]) for one in written]
     write_records(data / DIALOGUES, [*_kept(data / DIALOGUES, Dialogue, edited), *made])
@@ -155,24 +153,14 @@ def _ask_llm(
     user_types: Sequence[UserType],
     seed: int,
     llm: LLMSettings,
-    batches: Path,
+    data: Path,
 ) -> tuple[list[Dialogue], Account]:
     from prospect.dialogues import write_dialogues
     from prospect.dialogues.llm import llm_writer
-    from prospect.llm import Client
 
-    with Client(llm.server, llm.cache, llm.mode) as client:
-        for path in llm.replies:
-            imported = client.import_replies(path)
-            say("\n".join([f"{path}: {imported.account}", *imported.problems]))
+    with asking(llm, data) as client:
         write = llm_writer(client.ask, llm.writing, llm.server.model)
-        try:
-            made = write_dialogues(annotations, write, user_types, seed, llm.server.concurrency)
-        finally:
-            say(f"{llm.cache}: {client.usage()}")
-        for path in client.write_batch(batches) if llm.mode == "batch" else ():
-            say(f"{path}: send it, then run again with --llm.replies and its results")
-    return made
+        return write_dialogues(annotations, write, user_types, seed, llm.server.concurrency)
 
 
 def states(

@@ -6,11 +6,8 @@ from typing import Any
 
 from prospect.files import parse, read_json, read_records, write_json
 from prospect.judging import JudgeSettings
-from prospect.stages.shared import say
+from prospect.stages.shared import asking, say
 from prospect.types import Prediction
-
-BATCHES = "batches"
-"""Folder beside the scores for the requests that wait to be sent as a batch."""
 
 MOST_METRICS = 12
 """How many scores are printed; the file holds all."""
@@ -25,23 +22,16 @@ def judge(predictions: tuple[Path, ...], out: Path, llm: JudgeSettings) -> None:
         llm: Who judges, and how often.
     """
     from prospect.judging import judge as run
-    from prospect.llm import Client, Pending
+    from prospect.llm import Pending
     from prospect.metrics.judge import ASPECTS
 
     records = [record for path in predictions for record in read_records(path, Prediction)]
-    with Client(llm.server, llm.cache, llm.mode) as client:
-        for path in llm.replies:
-            imported = client.import_replies(path)
-            say("\n".join([f"{path}: {imported.account}", *imported.problems]))
+    with asking(llm, out.parent) as client:
         try:
             scores = run(records, client.ask, llm)
         except Pending as pending:
             say(str(pending))
-            for path in client.write_batch(out.parent / BATCHES):
-                say(f"{path}: send it, then run again with --llm.replies and its results")
             return
-        finally:
-            say(f"{llm.cache}: {client.usage()}")
         about = {**scores.about, "usage": asdict(client.usage())}
     write_json(out, {"systems": scores.systems, "differences": scores.differences, "about": about})
     for name, found in scores.systems.items():

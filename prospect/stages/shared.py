@@ -1,6 +1,7 @@
-"""What several stages need: names of files, the renderer, clips, features, and a voice."""
+"""What several stages need: names of files, the renderer, clips, features, a client, a voice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from rich.console import Console
 
 from prospect.dataset import ANNOTATIONS, CLIPS, DIALOGUES, STATES
 from prospect.files import read_records
+from prospect.llm import Client
 from prospect.model.config import ModelConfig
 from prospect.types import Clip, Split
 
 if TYPE_CHECKING:
+    from prospect.dialogues.llm import LLMSettings
+    from prospect.judging import JudgeSettings
     from prospect.samples.sequence import Renderer
     from prospect.samples.vision import Vision
 
@@ -21,11 +25,15 @@ __all__ = [
     "CLIPS",
     "DIALOGUES",
     "STATES",
+    "asking",
     "load_clips",
     "load_renderer",
     "open_features",
     "say",
 ]
+
+BATCHES = "batches"
+"""Folder of the requests that wait to be sent as a batch."""
 
 _console = Console(stderr=True, highlight=False)
 
@@ -77,3 +85,23 @@ def open_features(
         encoder if live else None,
     )
     return vision, encoder.dim
+
+
+@contextmanager
+def asking(llm: "LLMSettings | JudgeSettings", out: Path) -> Iterator[Client]:
+    """A client that knows the replies of earlier batches; tells at the end what was used.
+
+    Args:
+        llm: Whom to ask.
+        out: Folder in which requests that wait to be sent as a batch get a folder of their own.
+    """
+    with Client(llm.server, llm.cache, llm.mode) as client:
+        for path in llm.replies:
+            imported = client.import_replies(path)
+            say("\n".join([f"{path}: {imported.account}", *imported.problems]))
+        try:
+            yield client
+        finally:
+            say(f"{llm.cache}: {client.usage()}")
+        for path in client.write_batch(out / BATCHES) if llm.mode == "batch" else ():
+            say(f"{path}: send it, then run again with --llm.replies and its results")

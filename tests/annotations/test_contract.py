@@ -64,8 +64,10 @@ def test_annotations_are_well_formed(adapted: Adapted) -> None:
         assert all(a.step_id is not None for a in one.actions if a.kind == "step")
         spans = [(a.start_s, a.end_s) for a in one.actions]
         assert spans == sorted(spans)
-        assert all(a.time_s <= b.time_s for a, b in pairwise(one.conversation))
-        assert all(0 <= turn.time_s <= one.duration_s for turn in one.conversation)
+        for turns in (one.conversation, one.spoken):
+            assert all(a.time_s <= b.time_s for a, b in pairwise(turns))
+            assert all(0 <= turn.time_s <= one.duration_s for turn in turns)
+        assert one.conversation or not one.spoken
         assert 0 <= coverage(one) <= 1
 
 

@@ -94,6 +94,13 @@ def test_one_video_by_hand(tmp_path: Path) -> None:
         Turn("user", 7.0, "What now?"),
         Turn("assistant", 8.0, "Not that.", "responsive|correction"),
     )
+    # as transcribed, at the middle of the utterance, less what nobody understood
+    assert annotation.spoken == (
+        Turn("user", 6.0, "What now?"),
+        Turn("assistant", 8.5, " Not  that."),
+        Turn("assistant", 11.5, " it"),
+    )
+    assert annotation.summary == "All of it."
     assert str(adapted.account) == "kept 1 of 1; dropped 0"
     assert str(adapted.rows) == "kept 9 of 10; dropped 1 (1 unintelligible)"
 

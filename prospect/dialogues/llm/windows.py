@@ -16,6 +16,7 @@ STEPS_AFTER = 4
 SEEN_LINES = 40
 
 _TIMED = re.compile(r"( *- )?\[([0-9]+(?:\.[0-9]+)?)s")
+_BREAK = re.compile(r"\n(?=(?: *- )?\[[0-9]|Summary: )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ def until(description: str, time_s: float) -> str:
 def _lines(description: str, start_s: float, duration_s: float) -> list[_Line]:
     lines: list[_Line] = []
     step: int | None = None
-    for text in description.split("\n"):
+    # what is said can hold line breaks of its own
+    for text in _BREAK.split(description):
+        text = text.replace("\n", " ")
         match = _TIMED.match(text)
         if match is None:
             continue
