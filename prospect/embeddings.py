@@ -9,6 +9,7 @@ import functools
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -23,7 +24,7 @@ Embed = Callable[[Sequence[str]], Vectors]
 """texts -> unit vectors [num_texts, D], in the order of the texts; [0, 0] for no texts."""
 
 DEFAULT_MODEL = "all-minilm-l6-v2"
-_BATCH = 32
+_BATCH = 128
 _TOKENS = 256  # where the folder names no max_seq_length; MiniLM's own limit
 _POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 _TABLE = (
@@ -103,29 +104,31 @@ def _encoder(folder: Path) -> Callable[[list[str]], Vectors]:
     network = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
 
     @torch.inference_mode()
+    def embed(tokens: list[list[int]]) -> Vectors:
+        torch.set_num_threads(1)
+        inputs = tokenizer.pad({"input_ids": tokens}, return_tensors="pt")
+        hidden = network(**inputs).last_hidden_state  # [B, L, D]
+        if pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+            pooled = (hidden * mask).sum(1) / mask.sum(1)
+        unit: Vectors = torch.nn.functional.normalize(pooled, dim=-1).numpy()
+        return unit
+
     def encode(texts: list[str]) -> Vectors:
-        vectors: list[Vectors | None] = [None] * len(texts)
-        # similar lengths together: little padding
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        for start in range(0, len(order), _BATCH):
-            chunk = order[start : start + _BATCH]
-            inputs = tokenizer(
-                [texts[index] for index in chunk],
-                padding=True,
-                truncation=True,
-                max_length=max_len,
-                return_tensors="pt",
-            )
-            hidden = network(**inputs).last_hidden_state  # [B, L, D]
-            if pooling == "cls":
-                pooled = hidden[:, 0]
-            else:
-                mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-                pooled = (hidden * mask).sum(1) / mask.sum(1)
-            unit = torch.nn.functional.normalize(pooled, dim=-1).numpy()
-            for index, vector in zip(chunk, unit, strict=True):
-                vectors[index] = vector
-        return np.stack([vector for vector in vectors if vector is not None])
+        tokens = tokenizer(texts, truncation=True, max_length=max_len)["input_ids"]
+        # equal lengths together: hardly any padding
+        order = sorted(range(len(texts)), key=lambda index: len(tokens[index]))
+        batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+        # a batch a thread: threads that share one wait for each other at every layer, which on
+        # busy cores costs more than the second thread brings
+        num_threads = torch.get_num_threads()
+        with ThreadPoolExecutor(num_threads) as pool:
+            found = pool.map(embed, [[tokens[index] for index in batch] for batch in batches])
+            vectors = np.concatenate(list(found))
+        torch.set_num_threads(num_threads)
+        return vectors[np.argsort(order)]
 
     return encode
 

@@ -75,6 +75,7 @@ def read_scores(content: Any, where: str, systems: Sequence[str]) -> Scored:
         "dialogue": defaultdict(dict),
         "dataset": defaultdict(dict),
     }
+    seen: set[Cell] = set()
     for system in systems:
         for group, metrics in file.systems[system].groups.items():
             if group.startswith(_OF_DATASET):
@@ -83,11 +84,23 @@ def read_scores(content: Any, where: str, systems: Sequence[str]) -> Scored:
                         cell = group.removeprefix(_OF_DATASET), system
                         found["dataset"][name][cell] = estimate.value
         for stream in file.systems[system].streams:
+            _check_whole(where, seen, stream, system)
             for name, value in stream.scores.items():
                 if value is not None:
                     cell = _dialogue(stream.dataset, stream.dialogue_id), system
                     found["dialogue"][name][cell] = value
     return found
+
+
+def _check_whole(where: str, seen: set[Cell], stream: _Stream, system: str) -> None:
+    """People rate a dialogue as a whole, so it must be one stream."""
+    cell = _dialogue(stream.dataset, stream.dialogue_id), system
+    if cell in seen:
+        raise DataError(
+            f"{where}: {stream.dialogue_id} of {stream.dataset} is several streams of {system}; "
+            "only dialogues in one piece can be compared with people"
+        )
+    seen.add(cell)
 
 
 def joined(files: Mapping[str, Scored]) -> Scored:

@@ -17,6 +17,7 @@ from prospect.types import Clip, Event, Move, Prediction, State, Transition
 
 BLIND = "blind"
 """Name of the trained model on constant frames: a baseline that `predict` makes, not this file."""
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _oracle(stream: Prediction, training: Training) -> Prediction:
     updates = {event.frame for event in events if event.transitions}
     frames = range(stream.start_frame, stream.stop_frame)
     return replace(
-        _without(stream, "oracle"),
+        _without(stream, ORACLE),
         fed="oracle",
         events=events,
         speak_prob=tuple(float(frame in speaks) for frame in frames),
@@ -193,7 +194,7 @@ BASELINES: dict[str, Baseline] = {
     "periodic": _baseline("periodic", _periodic),
     "schedule": _baseline("schedule", _schedule),
     "listed_order": _baseline("listed_order", _listed_order),
-    "oracle": _oracle,
+    ORACLE: _oracle,
 }
 """name -> function of a stream (any system's prediction on it) and `training_statistics`."""
 

@@ -2,7 +2,8 @@
 
 In: a `Prediction`. Out: totals for language-model perplexity, token accuracy, fluency and time
 difference (VideoLLM-online, Chen et al. 2024, arXiv 2406.11816, section 4, and its code), for
-tokens per update and for speed. They say nothing of a run that feeds itself, so they rank nobody.
+tokens per update, for moves written without constraint, and for speed. They say nothing of a run
+that feeds itself, so they rank nobody.
 
 `predict` leaves these numbers in ``details``: those of `TEXT` where it was told the references,
 ``update_tokens`` and ``frames_per_s`` where it wrote and was timed. What a record doesn't have
@@ -23,14 +24,17 @@ TEXT: tuple[str, ...] = ("lm_nll", "lm_tokens", "lm_right", "lm_fluency", "lm_tu
 """Keys of ``details``: sum over the reference texts' tokens of the negative log-likelihood (nats);
 number of these tokens; how many of them are the most likely ones; sum over turns of fluency, the
 share of a turn's decisions and tokens that are right before the first error; number of turns."""
+FREE: tuple[str, ...] = ("written_moves", "illegal_moves", "unreadable_moves")
+"""Keys of ``details`` of what was written without constraint: pieces between commas; those that the
+state doesn't allow; those that are no transitions."""
 
 
 def stats(prediction: Prediction) -> Stats:
     """Totals of one stream; 0 for what its record doesn't hold."""
-    sums = dict.fromkeys((*TEXT, "update_tokens", "token_updates", "timed_frames", "timed_s"), 0.0)
-    sums["timed_video_s"] = 0.0
+    names = ("update_tokens", "token_updates", "timed_frames", "timed_s", "timed_video_s")
+    sums = dict.fromkeys((*TEXT, *FREE, *names), 0.0)
     details = numbers(prediction)
-    sums |= {key: details[key] for key in TEXT if key in details}
+    sums |= {key: details[key] for key in (*TEXT, *FREE) if key in details}
     if "update_tokens" in details:
         sums["update_tokens"] = details["update_tokens"]
         sums["token_updates"] = len(moments(prediction.events, "update"))
@@ -48,15 +52,16 @@ def numbers(prediction: Prediction) -> dict[str, float]:
     """The numbers in ``details`` that are scored.
 
     Raises:
-        DataError: some of `TEXT` without the others, or what is no number above 0.
+        DataError: some of `TEXT` or of `FREE` without the others, or what is no number above 0.
     """
     where = f"{prediction.dialogue_id} by {prediction.system}"
-    present = [key for key in TEXT if key in prediction.details]
-    if present and len(present) < len(TEXT):
-        lacking = [key for key in TEXT if key not in present]
-        raise DataError(f"{where}: details has {present[0]} but not {', '.join(lacking)}")
+    for names in (TEXT, FREE):
+        present = [key for key in names if key in prediction.details]
+        if present and len(present) < len(names):
+            lacking = [key for key in names if key not in present]
+            raise DataError(f"{where}: details has {present[0]} but not {', '.join(lacking)}")
     found: dict[str, float] = {}
-    for key in (*TEXT, "update_tokens", "frames_per_s"):
+    for key in (*TEXT, *FREE, "update_tokens", "frames_per_s"):
         if key in prediction.details:
             value = prediction.details[key]
             if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
@@ -101,6 +106,10 @@ def _frames_off(fires: np.ndarray, start: int, end: int, following: Sequence[int
     return int(late[0]) + 1 if len(late) else ahead
 
 
+def _unusable(pool: Pool) -> Floats:
+    return ratio(pool["illegal_moves"] + pool["unreadable_moves"], pool["written_moves"])
+
+
 def _perplexity(pool: Pool) -> Floats:
     perplexity: Floats = np.exp(ratio(pool["lm_nll"], pool["lm_tokens"]))
     return perplexity
@@ -124,6 +133,9 @@ METRICS: dict[str, Metric] = {
     ),
     "tokens_per_update": Metric(
         share("update_tokens", "token_updates"), None, "tokens written an update", None
+    ),
+    "unusable_move_rate": Metric(
+        _unusable, False, "moves written without constraint that are illegal or no moves", None
     ),
     "frames_per_s": Metric(
         share("timed_frames", "timed_s"), True, "frames streamed a second", None

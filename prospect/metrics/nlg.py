@@ -120,7 +120,8 @@ def cider_each(texts: tuple[tuple[str, str], ...]) -> Floats:
 
 def _clipped_cosine(said: dict[Tokens, float], due: dict[Tokens, float]) -> float:
     norm = math.hypot(*said.values()) * math.hypot(*due.values())
-    shared = sum(min(said[gram], due[gram]) * due[gram] for gram in said.keys() & due.keys())
+    # in the order of the text: that of a set differs between processes, and with it the last bit
+    shared = sum(min(said[gram], due[gram]) * due[gram] for gram in said if gram in due)
     return shared / norm if norm else 0.0
 
 

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 
 from prospect.embeddings import Embed
 from prospect.errors import DataError
-from prospect.metrics import decisions, forced, nlg, segments, speech, state, timing
+from prospect.metrics import (
+    adaptive,
+    decisions,
+    forced,
+    nlg,
+    segments,
+    speech,
+    speed,
+    state,
+    timing,
+)
 from prospect.metrics.match import Mode
 from prospect.metrics.pool import Metric, Stats
 from prospect.states.transitions import apply
@@ -19,10 +29,12 @@ METRICS: Mapping[str, Metric] = {
     **state.METRICS,
     **segments.METRICS,
     **decisions.METRICS,
+    **adaptive.METRICS,
     **speech.METRICS,
     **timing.METRICS,
     **nlg.METRICS,
     **forced.METRICS,
+    **speed.METRICS,
 }
 """name -> (function, higher_is_better, short doc)."""
 
@@ -35,10 +47,12 @@ def stats(prediction: Prediction, embed: Embed, mode: Mode = "strict") -> Stats:
         state.stats(prediction),
         segments.stats(prediction),
         decisions.stats(prediction),
+        adaptive.stats(prediction),
         spoken,
         timing.stats(prediction, heard),
         nlg.stats(spoken.texts),
         forced.stats(prediction),
+        speed.stats(prediction),
     )
     return Stats(
         {name: value for part in parts for name, value in part.sums.items()},
@@ -52,8 +66,9 @@ def check(prediction: Prediction) -> None:
 
     Raises:
         DataError: an fps or range that can't be; two events on one frame, or one outside the
-            stream; probabilities that are no probabilities or not one a frame; transitions of
-            unknown steps; references that are no legal sequence; numbers in details that are none.
+            stream; probabilities or thresholds that are none, or probabilities that are not one
+            a frame; transitions of unknown steps; references that are no legal sequence; numbers
+            in details that are none.
     """
     where = f"{prediction.dialogue_id} by {prediction.system}"
     start, stop = prediction.start_frame, prediction.stop_frame
@@ -70,6 +85,10 @@ def check(prediction: Prediction) -> None:
         for frame, prob in enumerate(probs, start):
             if not 0 <= prob <= 1:  # NaN as well
                 raise DataError(f"{where}, frame {frame}: {name} is {prob}, not in [0, 1]")
+    for name in ("speak_threshold", "update_threshold"):
+        threshold = getattr(prediction, name)
+        if not 0 <= threshold <= 1:
+            raise DataError(f"{where}: {name} is {threshold}, not in [0, 1]")
     for frame in prediction.refreshes:
         if not start <= frame < stop:
             raise DataError(f"{where}: refresh at frame {frame} outside [{start}, {stop})")

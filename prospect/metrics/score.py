@@ -7,7 +7,7 @@ system; for every system every metric by group of videos with its interval; pair
 """
 
 import platform
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import pairwise
@@ -20,7 +20,7 @@ from prospect.embeddings import DEFAULT_MODEL, Embed, embedder
 from prospect.errors import DataError
 from prospect.files import text_hash
 from prospect.metrics import nlg, speech
-from prospect.metrics.baselines import BASELINES, BLIND
+from prospect.metrics.baselines import BASELINES, BLIND, ORACLE
 from prospect.metrics.bootstrap import (
     LEVEL,
     NUM_DRAWS,
@@ -36,6 +36,7 @@ from prospect.metrics.diagnosis import diagnose
 from prospect.metrics.match import Mode
 from prospect.metrics.pool import Stats, table
 from prospect.metrics.registry import METRICS, check, stats
+from prospect.metrics.single import Drawings, in_other_mode, streams
 from prospect.metrics.state import TAUS_S, moves_of
 from prospect.types import Event, Prediction
 
@@ -48,8 +49,6 @@ HEADLINE: tuple[str, ...] = (
     "speak_decision_f1",
     "update_decision_f1",
 )
-Drawings = dict[str, dict[str, Drawn]]
-"""group -> metric -> its draws."""
 
 
 def score(
@@ -58,7 +57,7 @@ def score(
     embed: Embed | None = None,
     model: str = DEFAULT_MODEL,
     meteor: bool = False,
-    expected: Collection[tuple[str, str]] | None = None,
+    expected: Sequence[Prediction] | None = None,
 ) -> dict[str, Any]:
     """Score one system, or several on the same streams.
 
@@ -70,47 +69,61 @@ def score(
         embed: Texts -> unit vectors; default: `embedder` of ``model``.
         model: Name of the similarity model, for the record.
         meteor: Whether to run METEOR on the pooled right pairs: 6 s and a Java runtime.
-        expected: (dataset, dialogue_id) of every stream that each system must have; None takes
-            those of the first system, so that a partial file can't be told from a whole one.
+        expected: The data's streams and references, which each system must have; None takes those
+            of the first, so that a partial file can't be told from a whole one.
 
     Returns:
         A JSON value, described in ``docs/metrics.md``; a score that does not exist is None.
 
     Raises:
         DataError: no predictions, a record that can't be scored (see `registry.check`), a
-            dialogue predicted twice by one system, streams of one data set at different fps, a
-            stream missing or not expected, or systems on different streams.
+            dialogue predicted twice by one system, a system with probabilities in some streams
+            only, streams of one data set at different fps, or systems on different streams, or on
+            others than expected.
         MissingError: ``meteor`` without Java or its package.
     """
     systems = by_system(predictions)
     if expected is not None:
-        _check_complete(systems, expected)
+        for name, found in systems.items():
+            _check_same_streams("the data", expected, name, found)
     main = main_system(systems)
     lookup = _embed_once(predictions, embed or embedder(model))
     drawings: dict[str, Drawings] = {}
+    scored: dict[str, dict[str, Any]] = {}
     texts: list[list[tuple[str, str]]] = []
     for name in sorted(systems, key=lambda name: name != main):
-        found = [stats(prediction, lookup, mode) for prediction in systems[name]]
-        drawings[name] = _draw_groups(systems[name], found)
-        texts.append([pair for item in found for pair in item.texts])
-    groups = {
-        name: {group: _estimates(drawn) for group, drawn in system.items()}
-        for name, system in drawings.items()
-    }
-    pooled = {name: system["pooled"] for name, system in groups.items()}
+        contributed = [stats(prediction, lookup, mode) for prediction in systems[name]]
+        drawings[name] = _draw_groups(systems[name], contributed)
+        scored[name] = _system(name, systems[name], contributed, drawings[name])
+        scored[name]["other_mode"] = in_other_mode(systems[name], lookup, mode, drawings[name])
+        texts.append([pair for item in contributed for pair in item.texts])
+    pooled = {name: system["groups"]["pooled"] for name, system in scored.items()}
     if meteor:
         _add_meteor(pooled, texts)
     return {
         **{name: pooled[main][name]["value"] for name in HEADLINE},
-        "systems": {name: {"groups": system} for name, system in groups.items()},
+        "systems": scored,
         "differences": {
             f"{main} - {other}": _differences(drawings[main]["pooled"], drawings[other]["pooled"])
             for other in drawings
             if other != main
         },
         "diagnosis": diagnose(systems[main], pooled, main),
-        "about": _about(systems[main], mode, model, main),
+        "about": _about(systems[main], mode, model, main, expected),
     }
+
+
+def _system(
+    name: str, predictions: Sequence[Prediction], found: Sequence[Stats], drawn: Drawings
+) -> dict[str, Any]:
+    """A system's scores by group, and by stream if people may have rated it."""
+    groups = {
+        group: {metric: asdict(estimate(item)) for metric, item in metrics.items()}
+        for group, metrics in drawn.items()
+    }
+    if name in BASELINES and name != ORACLE:
+        return {"groups": groups}
+    return {"groups": groups, "streams": streams(predictions, found)}
 
 
 def _add_meteor(
@@ -136,10 +149,12 @@ def by_system(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:
     if not systems:
         raise DataError("no predictions to score; run `prospect predict` first")
     for name, found in systems.items():
-        found.sort(key=lambda item: (item.dataset, item.video_id, item.dialogue_id))
+        found.sort(key=lambda item: (item.dataset, item.dialogue_id, item.start_frame))
         for left, right in pairwise(found):
-            if _stream(left)[:2] == _stream(right)[:2]:
+            same = (left.dataset, left.dialogue_id) == (right.dataset, right.dialogue_id)
+            if same and right.start_frame < left.stop_frame:
                 raise DataError(f"{name} predicts {left.dialogue_id} of {left.dataset} twice")
+        _check_probabilities(name, found)
     first, *others = systems
     _check_fps(systems[first])
     for other in others:
@@ -159,25 +174,21 @@ def _check_fps(predictions: Sequence[Prediction]) -> None:
             )
 
 
-def _check_complete(
-    systems: Mapping[str, Sequence[Prediction]], expected: Collection[tuple[str, str]]
-) -> None:
-    wanted = set(expected)
-    for name, found in systems.items():
-        have = {(item.dataset, item.dialogue_id) for item in found}
-        for what, odd in (("lacks", wanted - have), ("has unexpected", have - wanted)):
-            if odd:
-                dataset, dialogue_id = min(odd)
-                raise DataError(
-                    f"{name} {what} {len(odd)} of {len(wanted)} streams, first {dialogue_id} of "
-                    f"{dataset}; predict the whole split again"
-                )
+def _check_probabilities(name: str, found: Sequence[Prediction]) -> None:
+    """All streams or none: the rest would be ranked by the part that has them."""
+    for field in ("speak_prob", "update_prob"):
+        having = [bool(getattr(item, field)) for item in found]
+        if any(having) and not all(having):
+            raise DataError(
+                f"{name} has {field} in {sum(having)} of {len(having)} streams, not in "
+                f"{found[having.index(False)].dialogue_id}; predict that again"
+            )
 
 
 def _stream(prediction: Prediction) -> tuple[Any, ...]:
     """What two systems must have in common to be compared."""
-    place = (prediction.dataset, prediction.dialogue_id, prediction.video_id, prediction.fps)
-    span = (prediction.start_frame, prediction.stop_frame)
+    place = (prediction.dataset, prediction.dialogue_id, prediction.start_frame)
+    span = (prediction.stop_frame, prediction.video_id, prediction.fps)
     references = sorted(prediction.references, key=lambda event: event.frame)
     return (*place, *span, tuple(prediction.state.items()), references)
 
@@ -185,8 +196,8 @@ def _stream(prediction: Prediction) -> tuple[Any, ...]:
 def _check_same_streams(
     first: str, ours: Sequence[Prediction], other: str, theirs: Sequence[Prediction]
 ) -> None:
-    left = {_stream(item)[:2]: _stream(item) for item in ours}
-    right = {_stream(item)[:2]: _stream(item) for item in theirs}
+    left = {_stream(item)[:3]: _stream(item) for item in ours}
+    right = {_stream(item)[:3]: _stream(item) for item in theirs}
     if only := sorted(left.keys() ^ right.keys()):
         where = first if only[0] in left else other
         raise DataError(
@@ -249,13 +260,10 @@ def _groups_of(prediction: Prediction) -> Iterable[str]:
         yield "task:seen" if prediction.seen_task else "task:unseen"
     order = [step.id for step in prediction.task.steps]
     starts = moves_of(prediction.references).only("start").transitions
-    places = [order.index(item.step_id) for item in starts]
+    # a step that the list lacks has no place in its order; `check` counts those
+    places = [order.index(item.step_id) for item in starts if item.step_id in order]
     if len(places) > 1:  # else there is no order
         yield "order:listed" if places == sorted(places) else "order:other"
-
-
-def _estimates(drawn: Mapping[str, Drawn]) -> dict[str, dict[str, Any]]:
-    return {name: asdict(estimate(item)) for name, item in drawn.items()}
 
 
 def _differences(ours: Mapping[str, Drawn], theirs: Mapping[str, Drawn]) -> dict[str, Any]:
@@ -270,7 +278,13 @@ def _acts(events: Iterable[Event]) -> bool:
     return any(event.transitions or event.speech is not None for event in events)
 
 
-def _about(predictions: Sequence[Prediction], mode: Mode, model: str, main: str) -> dict[str, Any]:
+def _about(
+    predictions: Sequence[Prediction],
+    mode: Mode,
+    model: str,
+    main: str,
+    expected: Sequence[Prediction] | None,
+) -> dict[str, Any]:
     datasets = sorted({prediction.dataset for prediction in predictions})
     return {
         "main": main,
@@ -278,6 +292,7 @@ def _about(predictions: Sequence[Prediction], mode: Mode, model: str, main: str)
         "similarity_model": model,
         "num_videos": len({(item.dataset, item.video_id) for item in predictions}),
         "num_streams": len(predictions),
+        "num_streams_expected": None if expected is None else len(expected),
         "num_streams_nothing_due": sum(not _acts(item.references) for item in predictions),
         "num_streams_nothing_done": sum(not _acts(item.events) for item in predictions),
         "taus_s": list(TAUS_S),

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from prospect.metrics.decisions import DECISIONS, moments
 from prospect.metrics.match import CORRECT_ABOVE
 from prospect.metrics.moments import count_pairs, frames_of
-from prospect.metrics.pool import Floats, Metric, Pool, Stats, counts_f1, prf, share
+from prospect.metrics.pool import Floats, Ints, Metric, Pool, Stats, counts_f1, prf, share
 from prospect.metrics.speech import Heard
 from prospect.types import Prediction
 
@@ -94,11 +94,14 @@ def _pauc(prediction: Prediction, heard: Heard) -> dict[str, float]:
         frame = max(heard.said[pair.predicted][0], int(starts[pair.reference]))
         frame = min(frame, int(stops[pair.reference]))
         replies[pair.reference].append((frame, pair.similarity))
-    for index in heard.match.redundant:
-        frame = heard.said[index][0]
-        place = int(np.searchsorted(starts, frame, side="right")) - 1
-        if place >= 0 and frame < stops[place]:
-            replies[place].append((frame, float(_similarity(heard, [index], [place])[0])))
+    redundant = np.array(heard.match.redundant, np.int64)
+    frames = np.array([heard.said[index][0] for index in redundant], np.int64)
+    places = np.searchsorted(starts, frames, side="right") - 1
+    wanted = places >= 0
+    wanted[wanted] = frames[wanted] < stops[places[wanted]]
+    right = _similarity(heard, redundant[wanted], places[wanted])
+    for frame, place, worth in zip(frames[wanted], places[wanted], right, strict=True):
+        replies[place].append((int(frame), float(worth)))
     total = 0.0
     for place, found in enumerate(replies):
         found.sort()
@@ -110,8 +113,8 @@ def _pauc(prediction: Prediction, heard: Heard) -> dict[str, float]:
     return {"pauc": total}
 
 
-def _similarity(heard: Heard, said: Sequence[int], due: Sequence[int]) -> Floats:
-    """As the matcher has it, of pairs of indices."""
+def _similarity(heard: Heard, said: Ints, due: Ints) -> Floats:
+    """As the matcher has it, of pairs of indices, (N,) each."""
     said_vectors, due_vectors = heard.said_vectors[said], heard.due_vectors[due]
     cosine = np.einsum("ed,ed->e", said_vectors, due_vectors)
     rounded: Floats = np.round(np.abs(cosine), 5).astype(np.float64)
@@ -129,30 +132,27 @@ def _timeliness(prediction: Prediction, heard: Heard) -> dict[str, float]:
     """Each utterance, in order, may serve every open reference that it fits in time and meaning."""
     reach = math.sqrt(-2 * math.log(LEAST_TIMELINESS))
     early, late = (OFFSET_S + sigma * reach for sigma in (SIGMA_EARLY_S, SIGMA_LATE_S))
-    due_s = np.array([frame for frame, _ in heard.due]) / prediction.fps
-    best = np.zeros(len(heard.due))
-    served = np.zeros(len(heard.due), int)
-    useful = 0
-    for index, (frame, _) in enumerate(heard.said):
-        time_s = frame / prediction.fps
-        first, stop = np.searchsorted(due_s, [time_s - late, time_s + early])
-        near = list(range(first, min(stop + 1, len(due_s))))
-        right = _similarity(heard, [index] * len(near), near) > CORRECT_ABOVE
-        fits = [
-            (place, worth)
-            for place, same in zip(near, right, strict=True)
-            if same and served[place] < OCCUPANCY
-            for worth in [timeliness(time_s - due_s[place])]
-            if worth >= LEAST_TIMELINESS
-        ]
-        for place, worth in fits:
+    said_s, due_s = (
+        np.array([frame for frame, _ in side]) / prediction.fps for side in (heard.said, heard.due)
+    )
+    first = np.searchsorted(due_s, said_s - late)
+    counts = np.minimum(np.searchsorted(due_s, said_s + early) + 1, len(due_s)) - first
+    rows = np.repeat(np.arange(len(said_s)), counts)
+    places = np.arange(len(rows)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    right = _similarity(heard, rows, places) > CORRECT_ABOVE
+    best = np.zeros(len(due_s))
+    served = np.zeros(len(due_s), int)
+    useful: set[int] = set()
+    for row, place in zip(rows[right].tolist(), places[right].tolist(), strict=True):
+        worth = timeliness(said_s[row] - due_s[place])
+        if worth >= LEAST_TIMELINESS and served[place] < OCCUPANCY:
             served[place] += 1
             best[place] = max(best[place], worth)
-        useful += bool(fits)
+            useful.add(row)
     num_served = int((served > 0).sum())
     return {
         "timely": float(best.sum()),
-        "timely_said": num_served + len(heard.said) - useful,
+        "timely_said": num_served + len(heard.said) - len(useful),
     }
 
 

@@ -1,13 +1,13 @@
-"""From predictions to scores, the report, the form for people, and packs that score again."""
+"""From predictions to scores, and to packs that score again."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from prospect.errors import ConfigError
-from prospect.files import read_json, read_records, read_text, write_json, write_records
-from prospect.stages.judge import rating_form as write_rating_form
+from prospect.files import read_records, write_json, write_records
 from prospect.stages.shared import load_clips, say
-from prospect.types import Prediction
+from prospect.types import Prediction, Split
 
 Mode = Literal["strict", "proassist"]
 RESULTS = "proassist-json"
@@ -19,6 +19,7 @@ def score(
     out: Path,
     baselines_from: tuple[Path, ...] = (),
     expected: tuple[Path, ...] = (),
+    expected_split: Split | None = None,
     mode: Mode = "strict",
     similarity: str = "all-minilm-l6-v2",
     meteor: bool = False,
@@ -34,7 +35,9 @@ def score(
         out: JSON of scores.
         baselines_from: Data folders of the training data. With them the baselines answer the same
             references, are scored beside, and written to ``<out>.baselines.jsonl``.
-        expected: Data folders; every dialogue there has to be predicted.
+        expected: Data folders; every stream there has to be predicted, against the references
+            there. Without them a file cut short can't be told from a whole one.
+        expected_split: Only their clips of this split; None takes all.
         mode: ``proassist`` repeats its matching faults, for comparison with its tables.
         similarity: Sentence model of the matching; ProAssist's is all-mpnet-base-v2.
         meteor: Also METEOR, which needs Java.
@@ -57,20 +60,39 @@ def score(
     records += _imported(source, num_frames)
     if not records:
         raise ConfigError("nothing to score; name prediction files, or --from KIND PATH")
-    _export(target, records)
+    export_results(target, records)
     if baselines_from:
         answers = _baselines(records, baselines_from)
         write_records(out.with_suffix(".baselines.jsonl"), answers)
         records += answers
-    due = {
-        (clip.dataset, clip.dialogue_id) for folder in expected for clip in load_clips(folder, None)
-    }
-    found = run(records, mode, embedder(similarity), similarity, meteor, due or None)
+    streams = _expected(expected, expected_split)
+    found = run(records, mode, embedder(similarity), similarity, meteor, streams)
     write_json(out, found)
-    say(f"{out}: {len(records)} streams scored")
+    say(f"{out}: {_counts(found['about'])}")
     if pack is not None:
         write_pack(pack, out.with_suffix(".zip"), mode, similarity)
         say(f"{out.with_suffix('.zip')}: {pack} packed with its scores")
+
+
+def _counts(about: Mapping[str, Any]) -> str:
+    """How many streams were scored, and what is odd about them."""
+    checked = "all" if about["num_streams_expected"] is not None else "not compared with --expected"
+    return (
+        f"{about['num_streams']} streams ({checked}) of {about['num_videos']} videos; nothing is "
+        f"due in {about['num_streams_nothing_due']}, {about['main']} does nothing in "
+        f"{about['num_streams_nothing_done']}"
+    )
+
+
+def _expected(folders: Sequence[Path], split: Split | None) -> list[Prediction] | None:
+    """The streams of data folders, as `predict` cuts them; None without folders."""
+    if not folders:
+        return None
+    from prospect.samples.clips import by_dialogue, join, without_answers
+
+    clips = [clip for folder in folders for clip in load_clips(folder, split)]
+    streamed = [clip for clip in clips if clip.kind not in ("summary", "caption")]
+    return [without_answers(join(parts), "the data") for parts in by_dialogue(streamed)]
 
 
 def _baselines(records: list[Prediction], learned_from: tuple[Path, ...]) -> list[Prediction]:
@@ -98,7 +120,8 @@ def _imported(source: tuple[str, str] | None, num_frames: int | None) -> tuple[P
     return read.predictions
 
 
-def _export(target: tuple[str, str] | None, records: list[Prediction]) -> None:
+def export_results(target: tuple[str, str] | None, records: Sequence[Prediction]) -> None:
+    """Write predictions in another project's form too; ``target`` is (kind, path)."""
     if target is None:
         return
     from prospect.samples.legacy.proassist_results import write_proassist_results
@@ -108,43 +131,3 @@ def _export(target: tuple[str, str] | None, records: list[Prediction]) -> None:
         raise ConfigError(f"can't write results as {kind!r}; there is {RESULTS}")
     paths = write_proassist_results(records, Path(path))
     say(f"{path}: {len(paths)} result files for ProAssist's evaluator")
-
-
-def report(
-    predictions: tuple[Path, ...],
-    out: Path,
-    scores: Path | None = None,
-    data: tuple[Path, ...] = (),
-    run: Path | None = None,
-    rating_form: bool = False,
-    seed: int = 0,
-    num_dialogues: int | None = None,
-) -> None:
-    """Write one self-contained HTML page: the report, or the form on which people rate dialogues.
-
-    Args:
-        predictions: The files that were scored.
-        out: The page.
-        scores: From `score`; the report needs them.
-        data: Data folders of the predicted videos, for pictures of the timeline.
-        run: Run folder of the training, for its curves and configuration.
-        rating_form: Write the form instead, blinded; its key goes beside it.
-        seed: Of the form's choice and order of dialogues and systems.
-        num_dialogues: How many dialogues the form shows; None takes all.
-    """
-    if rating_form:
-        write_rating_form(predictions, out, data, seed, num_dialogues)
-        return
-    if scores is None:
-        raise ConfigError("the report is about scores; give --scores, from `prospect score`")
-    from prospect.report.page import write_report
-    from prospect.report.pictures import thumbnails
-    from prospect.train.log import read_log
-
-    records = [record for path in predictions for record in read_records(path, Prediction)]
-    training = read_log(run / "metrics.jsonl") if run else None
-    about: dict[str, Any] = {}
-    if run:
-        about = read_json(run / "about.json") | {"configuration": read_text(run / "config.yaml")}
-    write_report(out, read_json(scores), records, training, thumbnails(data), about)
-    say(f"{out}: the report of {len(records)} streams")

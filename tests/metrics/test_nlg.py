@@ -1,6 +1,9 @@
 """Tokens and text scores, against pycocoevalcap where it is installed."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -90,3 +93,23 @@ def test_cider_of_drawn_videos_weighs_their_pairs() -> None:
     found = METRICS["cider"].function(made.pool(weights))
     assert found[0] == pytest.approx(np.nanmean(each))
     assert found[1] == pytest.approx(each[0])
+
+
+def test_every_process_gives_the_same_bits() -> None:
+    """A pack is refused for one bit, and the order of sets differs between processes."""
+    code = """
+from prospect.metrics.nlg import cider_each
+words = "take the long red part from the table and put it on the frame of the big wheel".split()
+pairs = [(words[n:] + words[:n], words[: 16 - n] + ["now", str(n)]) for n in range(12)]
+print(cider_each(tuple((" ".join(said), " ".join(due)) for said, due in pairs)).tolist())
+"""
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(printed) == 1

@@ -1,5 +1,6 @@
 """Ratings of people: put together, counted, refused, and compared with scores."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,8 @@ from prospect.metrics.people import (
     rated,
     unit_means,
 )
+from prospect.metrics.score import score
+from tests.metrics.worlds import embed, event, stream
 
 NAN = np.nan
 SYSTEMS = ({"A": "good", "B": "poor"}, {"A": "poor", "B": "good"}, {"A": "good", "B": "poor"})
@@ -201,6 +204,23 @@ def test_where_less_is_better_the_choice_turns_around() -> None:
     found = alike.compared(people, read)
     assert found["match_rate"]["dialogue"] == {}
     assert "speech_rate_ratio" in found["correlation"]["dialogue"]
+
+
+def test_what_score_writes_is_read_by_stream() -> None:
+    due = (event(10, "S1->start", "Go."), event(30, "S1->complete", "Well done."))
+    good = replace(stream(due), system="good", events=due)
+    poor = replace(good, system="poor", events=due[1:])
+    written = json.loads(json.dumps(score([good, poor], embed=embed)))
+    read = alike.read_scores(written, "scores.json", ["good", "poor"])
+    cell = "toy/v1/no_talk-0"
+    assert read["dialogue"]["speech_f1"] == {(cell, "good"): 1.0, (cell, "poor"): 2 / 3}
+    assert read["dialogue"]["transition_recall_5s"][cell, "poor"] == 1 / 2
+    assert read["dataset"]["speech_f1"]["toy", "poor"] == 2 / 3
+    written["systems"]["poor"]["streams"] *= 2
+    with pytest.raises(
+        DataError, match=r"scores\.json: v1/no_talk-0 of toy is several streams of p"
+    ):
+        alike.read_scores(written, "scores.json", ["poor"])
 
 
 def test_score_files_that_cannot_be_right() -> None:

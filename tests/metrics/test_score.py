@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prospect.errors import DataError
+from prospect.metrics import segments, state
 from prospect.metrics.baselines import BASELINES, training_statistics
 from prospect.metrics.pool import table
 from prospect.metrics.registry import METRICS, stats
@@ -36,8 +37,11 @@ def test_oracle_is_best_at_every_metric() -> None:
             value = metrics[name]["value"]
             # nothing is reopened, refreshed, told, timed or counted in tokens in these streams
             if value is None:
-                absent = ("reopen_", "lm_", "tokens_", "frames_per_s", "real_time")
-                assert name.startswith(absent) or name.endswith(("refresh", "told")), name
+                absent = ("reopen_", "lm_", "tokens_", "unusable_", "frames_per_s", "real_time")
+                untimed = ("latency_", "first_token_")
+                assert name.startswith((*absent, *untimed)) or name.endswith(("refresh", "told")), (
+                    name
+                )
             elif metric.best is not None:
                 assert value == metric.best, (group, name)
     assert all(found[name] == 1 for name in HEADLINE)
@@ -47,7 +51,7 @@ def test_silence_recalls_nothing_and_divides_by_nothing() -> None:
     found = score([BASELINES["silent"](item, TRAINING) for item in STREAMS], embed=embed)
     metrics = found["systems"]["silent"]["groups"]["pooled"]
     for name in METRICS:
-        if "recall" in name and not name.startswith("reopen"):
+        if "recall" in name and not name.startswith("reopen") and not name.endswith("adaptive"):
             assert metrics[name]["value"] == 0, name
         if "precision" in name:
             assert metrics[name]["value"] is None, name
@@ -61,6 +65,28 @@ def test_all_baselines_give_json() -> None:
     assert list(found["systems"]) == list(BASELINES)
 
 
+def eventful(seed: int) -> Prediction:
+    """A perfect prediction with all that a state score can be about: the last step is reopened,
+    the context is refreshed, and a system that was told the references has every start asked."""
+    made = random_stream(seed)
+    last = [item for item in made.references if item.transitions][-1].transitions[-1].step_id
+    again = (
+        event(made.stop_frame - 15, f"{last}->reopen"),
+        event(made.stop_frame - 8, f"{last}->complete"),
+    )
+    made = replace(made, references=(*made.references, *again))
+    fed = ("self", "reference_state")[seed % 2]
+    perfect = BASELINES["oracle"](made, TRAINING)
+    return replace(perfect, fed=fed, refreshes=(made.stop_frame // 2,))  # type: ignore[arg-type]
+
+
+def test_eventful_streams_have_every_state_score() -> None:
+    state_scores = {**state.METRICS, **segments.METRICS}
+    found = pooled(eventful(1))
+    assert all(found[name] == metric.best for name, metric in state_scores.items())
+    assert {metric.higher_is_better for metric in state_scores.values()} == {True, False, None}
+
+
 Change = Callable[[list[tuple[int, Transition]], random.Random, Prediction], None]
 
 
@@ -69,7 +95,7 @@ def remove(moves: list[tuple[int, Transition]], rng: random.Random, made: Predic
 
 
 def add(moves: list[tuple[int, Transition]], rng: random.Random, made: Prediction) -> None:
-    move = rng.choice(("start", "complete"))
+    move = rng.choice(("start", "complete", "reopen"))
     extra = Transition(rng.choice(made.task.steps).id, move)  # type: ignore[arg-type]
     moves.append((rng.randrange(made.stop_frame), extra))
 
@@ -93,7 +119,7 @@ def swap(moves: list[tuple[int, Transition]], rng: random.Random, made: Predicti
 )
 def test_no_change_of_the_perfect_prediction_raises_a_score(seed: int, changes: list) -> None:
     rng = random.Random(seed)
-    made = BASELINES["oracle"](random_stream(seed), TRAINING)
+    made = eventful(seed)
     perfect = pooled(made)
     moves = [(item.frame, t) for item in made.events for t in item.transitions]
     for change in changes:
@@ -113,6 +139,8 @@ def test_no_change_of_the_perfect_prediction_raises_a_score(seed: int, changes: 
             assert after <= before + 1e-12, name
         elif metric.higher_is_better is False:
             assert after >= before - 1e-12, name
+        elif metric.best is not None:  # delays and rates: the farther from best the worse
+            assert abs(after - metric.best) >= abs(before - metric.best) - 1e-12, name
 
 
 def test_order_in_the_file_does_not_matter() -> None:
@@ -167,9 +195,49 @@ def test_streams_that_follow_the_list_are_a_group() -> None:
     assert not any(name.startswith("order") for name in lone)
 
 
-def test_proassist_mode_scores_a_perfect_system_lower() -> None:
-    made = [BASELINES["oracle"](item, TRAINING) for item in STREAMS]
-    assert score(made, "proassist", embed=embed)["speech_f1"] < 1
+def test_both_modes_stand_there_where_they_differ() -> None:
+    made = [BASELINES[name](item, TRAINING) for name in ("oracle", "silent") for item in STREAMS]
+    strict, theirs = score(made, embed=embed), score(made, "proassist", embed=embed)
+    assert theirs["speech_f1"] < 1
+    for name in ("oracle", "silent"):
+        ours, other = (found["systems"][name] for found in (strict, theirs))
+        assert ours["other_mode"]["mode"] == "proassist"
+        for metric, value in ours["other_mode"]["scores"].items():
+            assert value == pytest.approx(other["groups"]["pooled"][metric]["value"]), metric
+        for metric, value in other["other_mode"]["scores"].items():
+            assert value == pytest.approx(ours["groups"]["pooled"][metric]["value"]), metric
+    assert "speech_f1" in strict["systems"]["oracle"]["other_mode"]["scores"]
+    # ProAssist calls the time difference of nobody 0
+    absent = {"speech_semantic_score": 0.0, "speech_time_diff_s": 0.0}
+    assert strict["systems"]["silent"]["other_mode"]["scores"] == absent
+    alone = replace(GOOD, stop_frame=1, references=(event(0, "", "Go."),))
+    alone = replace(alone, events=alone.references)
+    (found,) = score([alone], embed=embed)["systems"].values()
+    assert "finds no assignment" in found["other_mode"]["error"]
+
+
+def test_streams_have_their_own_scores() -> None:
+    made = [replace(item, events=item.references[1::2], system="ours") for item in STREAMS]
+    made += [BASELINES["silent"](item, TRAINING) for item in STREAMS]
+    found = score(made, embed=embed)["systems"]
+    assert "streams" not in found["silent"]
+    assert len(found["ours"]["streams"]) == len(STREAMS)
+    by_id = {item["dialogue_id"]: item for item in found["ours"]["streams"]}
+    of_all = ("cider", "cider_w")  # rare is what is rare in all streams
+    for item in made[:3]:
+        one = by_id[item.dialogue_id]
+        assert (one["dataset"], one["start_frame"]) == (item.dataset, 0)
+        alone = {name: value for name, value in pooled(item).items() if value == value}
+        assert one["scores"].keys() == alone.keys()
+        for name in alone.keys() - set(of_all):
+            assert one["scores"][name] == pytest.approx(alone[name]), name
+
+
+def test_pieces_of_a_dialogue_are_streams_of_their_own() -> None:
+    later = replace(GOOD, start_frame=100, stop_frame=200, references=(), events=())
+    assert score([GOOD, later], embed=embed)["about"]["num_streams"] == 2
+    with pytest.raises(DataError, match="model predicts v1/no_talk-0 of toy twice"):
+        score([GOOD, replace(later, start_frame=99)], embed=embed)
 
 
 GOOD = stream((event(10, "S1->start", "Go."),), (event(12, "S1->start", "Go."),))
