@@ -22,7 +22,7 @@ from prospect.metrics.people import ASPECTS, Key, KeyItem
 from prospect.metrics.score import by_system
 from prospect.report import svg
 from prospect.report.page import environment
-from prospect.report.timeline import Thumbnails
+from prospect.report.pictures import Thumbnails
 from prospect.types import Prediction, Turn
 
 LETTERS = "ABCDEFGH"
@@ -74,7 +74,7 @@ def write_form(
     Args:
         predictions: Each system's of the same streams. The references are shown if they stand
             among the systems (the ``oracle``), as one of them.
-        thumbnails: (prediction, frame) -> bytes of a JPEG, or None where there is none. Up to
+        thumbnails: (prediction, frames) -> bytes of JPEGs, of the frames there are. Up to
             `NUM_PICTURES` of each stream are shown, evenly spaced.
         seed: Of the choice of dialogues, their order, and the letters.
         num_dialogues: How many to show, chosen at random; None for all.
@@ -124,11 +124,11 @@ def write_form(
 def _pictures(prediction: Prediction, thumbnails: Thumbnails) -> tuple[Picture, ...]:
     span = prediction.stop_frame - prediction.start_frame
     number = min(NUM_PICTURES, span)
-    found = []
-    for place in range(number):
-        frame = prediction.start_frame + span * place // number
-        image = thumbnails(prediction, frame)
-        if image is not None:
-            source = f"data:image/jpeg;base64,{base64.b64encode(image).decode('ascii')}"
-            found.append(Picture(event_time_s(frame, prediction.fps), source))
-    return tuple(found)
+    frames = [prediction.start_frame + span * place // number for place in range(number)]
+    return tuple(
+        Picture(
+            event_time_s(frame, prediction.fps),
+            f"data:image/jpeg;base64,{base64.b64encode(image).decode('ascii')}",
+        )
+        for frame, image in sorted(thumbnails(prediction, frames).items())
+    )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prospect.errors import DataError
+from prospect.metrics.baselines import BASELINES, BLIND
 
 HEADLINE: Mapping[str, tuple[str, str]] = {
     "transition_f1_5s": (
@@ -61,7 +62,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A system, a group or a comparison; ``kind`` is ``main``, ``baseline`` or ``oracle``."""
+    """A system, a group or a comparison; ``kind`` is ``main``, ``run`` (another model beside it),
+    ``baseline`` or ``oracle``."""
 
     label: str
     cells: tuple[Cell, ...]
@@ -113,6 +115,12 @@ def main_system(scores: Mapping[str, Any]) -> str:
     return str(next(iter(scores["systems"])))
 
 
+def runs(scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """The main system, then every other one that is no baseline."""
+    main = main_system(scores)
+    return (main, *(name for name in scores["systems"] if _kind(name, main) == "run"))
+
+
 def systems_table(scores: Mapping[str, Any]) -> Table:
     """All systems by the headline metrics, pooled; the best value but the oracle's is strong."""
     main = main_system(scores)
@@ -120,7 +128,7 @@ def systems_table(scores: Mapping[str, Any]) -> Table:
         Row(name, _cells(_pooled(scores, name), HEADLINE), _kind(name, main))
         for name in scores["systems"]
     ]
-    rows.sort(key=lambda row: ("main", "baseline", ORACLE).index(row.kind))
+    rows.sort(key=lambda row: ("main", "run", "baseline", ORACLE).index(row.kind))
     rivals = [row for row in rows if row.kind != ORACLE]
     best = [_best(row.cells[index].text for row in rivals) for index in range(len(HEADLINE))]
     marked = tuple(row if row.kind == ORACLE else _mark(row, best) for row in rows)
@@ -134,7 +142,7 @@ def systems_table(scores: Mapping[str, Any]) -> Table:
 def tiles(scores: Mapping[str, Any]) -> tuple[Tile, ...]:
     """The main system's headline numbers, each with the best baseline there is."""
     main = main_system(scores)
-    baselines = [name for name in scores["systems"] if name not in (main, ORACLE)]
+    baselines = [name for name in scores["systems"] if _kind(name, main) == "baseline"]
     found = []
     for metric, (title, hint) in HEADLINE.items():
         values = {
@@ -212,7 +220,9 @@ def _pooled(scores: Mapping[str, Any], system: str) -> Mapping[str, Any]:
 def _kind(name: str, main: str) -> str:
     if name == ORACLE:
         return ORACLE
-    return "main" if name == main else "baseline"
+    if name == main:
+        return "main"
+    return "baseline" if name in BASELINES or name == BLIND else "run"
 
 
 def _cells(metrics: Mapping[str, Any], names: Iterable[str]) -> tuple[Cell, ...]:

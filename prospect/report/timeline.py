@@ -1,32 +1,24 @@
 """One prediction -> everything its timeline shows, placed on a time scale.
 
-In: a `Prediction` and its thumbnails. Out: a `Timeline` in viewBox units; templates draw it.
+In: a `Prediction`, its outcomes and pictures. Out: a `Timeline` in viewBox units, to be drawn.
 A frame is a cell of the x axis, ``[frame, frame + 1)``; what is decided on it is marked at the
 cell's middle, and the state it leads to holds from that cell on (model.md: the state after frame
 j includes the transitions decided at j).
 """
 
-import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from prospect.clock import event_time_s
-from prospect.errors import DataError
-from prospect.metrics.registry import check
 from prospect.report import progress, svg, transcript
+from prospect.report.outcomes import Kind, Outcomes
 from prospect.types import Prediction, State, Status
 
 MIN_WIDTH, MAX_WIDTH, UNITS_PER_S = 1030, 4800, 2.0
 AXIS, THUMB, CURVE, LANE, STEP, GAP = 20, 60, 56, 20, 24, 8
 """Heights of the rows, in viewBox units."""
-MAX_THUMBS, THUMB_PIXELS = 24, 160
-
-Thumbnails = Callable[[Prediction, int], bytes | None]
-"""(prediction, frame) -> an image file's bytes, or None where there is no picture."""
+MAX_THUMBS = 24
 
 _STATUS_WORDS: Mapping[Status, str] = {
     "not_started": "not started",
@@ -68,11 +60,20 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """Path data from a reference utterance to the predicted one that it was matched with."""
+
+    path: str
+    css: Kind
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
-    """A probability from 0 (``bottom``) to 1 (``top``) with its threshold."""
+    """A probability from 0 (``bottom``) to 1 (``top``) with its threshold; ``area`` is closed
+    along the bottom."""
 
     css: str
-    line: str
     area: str
     top: float
     bottom: float
@@ -103,41 +104,39 @@ class Timeline:
     thumbs: tuple[Thumb, ...]
     curves: tuple[Curve, ...]
     marks: tuple[Mark, ...]
+    ties: tuple[Tie, ...]
     bars: tuple[Bar, ...]
     refreshes: tuple[tuple[float, str], ...]
     lines: tuple[transcript.Line, ...]
     data: Mapping[str, Any]
 
 
-def timeline(prediction: Prediction, key: str, thumbnails: Thumbnails) -> Timeline:
+def timeline(
+    prediction: Prediction, key: str, uris: Mapping[int, str], found: Outcomes
+) -> Timeline:
     """Place a prediction on the page; ``key`` is unique in it and starts every anchor.
 
-    Rows that have nothing to show are left out: pictures without thumbnails, curves without
+    Rows that have nothing to show are left out: pictures without any, curves without
     probabilities, bars without steps.
 
-    Raises:
-        DataError: a record that can't be scored (see `registry.check`), a thumbnail that is no
-            picture; names the dialogue and the frame.
+    Args:
+        prediction: One that can be scored (`registry.check`).
+        key: Starts the anchors.
+        uris: frame -> data URI of its picture.
+        found: Its outcomes.
     """
-    check(prediction)
     scale = _scale(prediction)
-    thumbs = _thumbs(prediction, scale, thumbnails)
-    labels: list[Label] = []
-    y = float(AXIS)
-    if thumbs:
-        labels.append(Label("Frames", y, THUMB))
-        y += THUMB + GAP
-    curves = []
-    for name, probs, threshold in (
-        ("speak", prediction.speak_prob, prediction.speak_threshold),
-        ("update", prediction.update_prob, prediction.update_threshold),
-    ):
-        if probs:
-            labels.append(Label(f"P({name})", y, CURVE, f"acts above {threshold:g}", name))
-            curves.append(_curve(name, probs, threshold, scale, y))
-            y += CURVE + GAP
-    listed = transcript.lines(prediction, key)
+    thumbs = _thumbs(prediction, scale, uris)
+    labels = [Label("Frames", AXIS, THUMB)] if thumbs else []
+    curves = _curves(prediction, scale, AXIS + (THUMB + GAP) * len(labels))
+    labels += [
+        Label(f"P({curve.css})", curve.top, CURVE, f"acts above {curve.threshold}", curve.css)
+        for curve in curves
+    ]
+    y = float(labels[-1].y + labels[-1].height + GAP if labels else AXIS)
+    listed = transcript.lines(prediction, key, found)
     marks = _marks(listed, scale, y)
+    ties = _ties(prediction, found, scale, y)
     for text, css in (
         ("User", "user"),
         ("Reference speech", "ref"),
@@ -151,22 +150,23 @@ def timeline(prediction: Prediction, key: str, thumbnails: Thumbnails) -> Timeli
     return Timeline(
         key=key,
         title=prediction.video_id,
-        facts=_facts(prediction),
+        facts=_facts(prediction, found),
         details=prediction.details,
         width=scale.width,
         height=height,
         labels=(*labels, *step_labels),
         ticks=_ticks(prediction, scale),
         thumbs=thumbs,
-        curves=tuple(curves),
+        curves=curves,
         marks=marks,
+        ties=ties,
         bars=bars,
         refreshes=tuple(
             (scale.middle(frame), f"{_time(prediction, frame)}: context rebuilt")
             for frame in prediction.refreshes
         ),
         lines=listed,
-        data=_data(prediction),
+        data=_data(prediction, listed),
     )
 
 
@@ -196,12 +196,13 @@ def _time(prediction: Prediction, frame: int) -> str:
     return svg.clock_text(event_time_s(frame, prediction.fps), digits=1)
 
 
-def _facts(prediction: Prediction) -> tuple[tuple[str, str], ...]:
+def _facts(prediction: Prediction, found: Outcomes) -> tuple[tuple[str, str], ...]:
     score = progress.joint_goal_accuracy(prediction)
     seen = {True: "seen", False: "unseen", None: "not known"}[prediction.seen_task]
     return (
         ("Goal", prediction.task.goal),
         ("Joint goal accuracy", "n/a, no steps" if score is None else f"{score:.3f}"),
+        ("Errors", str(found.num_errors())),
         ("Dataset", prediction.dataset),
         ("User", prediction.user_type.replace("_", " ")),
         ("Task in training", seen),
@@ -220,30 +221,33 @@ def _ticks(prediction: Prediction, scale: _Scale) -> tuple[tuple[float, str], ..
     return tuple((scale.left(time_s * fps), svg.clock_text(time_s)) for time_s in times)
 
 
-def _thumbs(prediction: Prediction, scale: _Scale, thumbnails: Thumbnails) -> tuple[Thumb, ...]:
-    """Evenly spread frames, each in the middle of its share of the strip."""
+def thumb_frames(prediction: Prediction) -> tuple[int, ...]:
+    """Evenly spread frames to show pictures of, each in the middle of its share of the strip."""
+    scale = _scale(prediction)
     count = min(int(scale.width // (THUMB + 4)), MAX_THUMBS, scale.frames)
-    found = []
-    for index in range(count):
-        frame = prediction.start_frame + (2 * index + 1) * scale.frames // (2 * count)
-        image = thumbnails(prediction, frame)
-        if image is not None:
-            uri = _data_uri(image, f"{prediction.dialogue_id} frame {frame}")
-            hint = f"{_time(prediction, frame)}, frame {frame}"
-            found.append(Thumb(scale.middle(frame), frame, uri, hint))
-    return tuple(found)
+    return tuple(
+        prediction.start_frame + (2 * index + 1) * scale.frames // (2 * count)
+        for index in range(count)
+    )
 
 
-def _data_uri(image: bytes, where: str) -> str:
-    """A small JPEG of the picture, so that a page of many stays light."""
-    try:
-        picture = Image.open(io.BytesIO(image)).convert("RGB")
-    except UnidentifiedImageError as error:
-        raise DataError(f"{where}: {len(image)} bytes that are no picture") from error
-    picture.thumbnail((THUMB_PIXELS, THUMB_PIXELS))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _thumbs(prediction: Prediction, scale: _Scale, uris: Mapping[int, str]) -> tuple[Thumb, ...]:
+    return tuple(
+        Thumb(scale.middle(frame), frame, uri, f"{_time(prediction, frame)}, frame {frame}")
+        for frame, uri in sorted(uris.items())
+    )
+
+
+def _curves(prediction: Prediction, scale: _Scale, top: float) -> tuple[Curve, ...]:
+    """Of the decisions that have probabilities, from ``top`` downwards."""
+    sides = (
+        ("speak", prediction.speak_prob, prediction.speak_threshold),
+        ("update", prediction.update_prob, prediction.update_threshold),
+    )
+    given = [side for side in sides if side[1]]
+    return tuple(
+        _curve(*side, scale, top + (CURVE + GAP) * place) for place, side in enumerate(given)
+    )
 
 
 def _curve(name: str, probs: Sequence[float], threshold: float, scale: _Scale, top: float) -> Curve:
@@ -251,11 +255,9 @@ def _curve(name: str, probs: Sequence[float], threshold: float, scale: _Scale, t
         return top + CURVE * (1 - prob)
 
     points = [(scale.middle(f), y_of(prob)) for f, prob in enumerate(probs, scale.start)]
-    thinned = svg.thin(points)
     return Curve(
         css=name,
-        line=svg.path(thinned),
-        area=svg.area(thinned, top + CURVE),
+        area=svg.area(svg.thin(points), top + CURVE),
         top=top,
         bottom=top + CURVE,
         threshold_y=round(y_of(threshold), 1),
@@ -267,13 +269,35 @@ def _marks(lines: Sequence[transcript.Line], scale: _Scale, top: float) -> tuple
     """User turns, reference and predicted utterances: one lane each, from ``top`` downwards."""
     marks = []
     for line in lines:
-        said = (line.user, line.reference.speech, line.prediction.speech)
-        for lane, (css, text) in enumerate(zip(("user", "ref", "pred"), said, strict=True)):
+        said = (
+            ("user", line.user, ""),
+            ("ref", line.reference.speech, line.reference.note),
+            ("pred", line.prediction.speech, line.prediction.note),
+        )
+        kinds = (None, line.reference.kind, line.prediction.kind)
+        for lane, (css, text, note) in enumerate(said):
             if text is not None:
                 y = top + LANE * (lane + 0.5)
-                hint = f"{line.time}: {text}"
-                marks.append(Mark(scale.middle(line.frame), y, css, line.anchor, hint))
+                hint = f"{line.time}: {text}" + (f" ({note})" if note else "")
+                css_class = f"{css} {kinds[lane]}" if kinds[lane] else css
+                marks.append(Mark(scale.middle(line.frame), y, css_class, line.anchor, hint))
     return tuple(marks)
+
+
+def _ties(prediction: Prediction, found: Outcomes, scale: _Scale, top: float) -> tuple[Tie, ...]:
+    """From the lane of the references to that of the predictions below it."""
+    ties = []
+    for item in found.speech:
+        if item.due and item.did and item.similarity is not None:
+            ends = [
+                (scale.middle(frame), top + LANE * (lane + 0.5))
+                for lane, frame in ((1, item.due[0]), (2, item.did[0]))
+            ]
+            word = "wrong" if item.kind == "mismatched" else item.kind
+            late_s = (item.did[0] - item.due[0]) / prediction.fps
+            hint = f"{word}: similarity {item.similarity:.2f}, {late_s:+g} s"
+            ties.append(Tie(svg.path(ends), item.kind, hint))
+    return tuple(ties)
 
 
 def _bars(
@@ -319,7 +343,7 @@ def _range(prediction: Prediction, run: progress.Run[Any]) -> str:
     return f"{svg.clock_text(start_s, 1)} to {svg.clock_text(stop_s, 1)}"
 
 
-def _data(prediction: Prediction) -> dict[str, Any]:
+def _data(prediction: Prediction, lines: Sequence[transcript.Line]) -> dict[str, Any]:
     """What the script reads out at a frame; states as (first frame, words)."""
     return {
         "fps": prediction.fps,
@@ -327,6 +351,7 @@ def _data(prediction: Prediction) -> dict[str, Any]:
         "stop": prediction.stop_frame,
         "speak": {"probs": prediction.speak_prob, "threshold": prediction.speak_threshold},
         "update": {"probs": prediction.update_prob, "threshold": prediction.update_threshold},
+        "errors": [line.frame for line in lines if line.is_error()],
         "tracked": bool(prediction.task.steps),
         "reference": _words(progress.state_runs(prediction, prediction.references)),
         "predicted": _words(progress.state_runs(prediction, prediction.events)),

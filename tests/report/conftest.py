@@ -1,19 +1,28 @@
 """Manufactured scores, predictions and pictures: seeded, and shaped like real ones."""
 
+import functools
+import hashlib
 import io
 import math
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from prospect.embeddings import Embed, Vectors
 from prospect.report.tables import HEADLINE
 from prospect.states.transitions import initial_state
 from prospect.types import Event, Prediction, Step, Task, Transition
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 FPS = 2.0
 SYSTEMS = ("demo", "periodic", "listed_order", "blind", "silent", "oracle")
 STEPS = (
@@ -166,22 +175,69 @@ def training() -> list[dict[str, Any]]:
     return rows
 
 
-def picture(of: Prediction, frame: int) -> bytes:
-    """A noisy 384x384 JPEG, about as heavy as a drawn frame."""
-    noise = random.Random(frame).randbytes(96 * 96)
-    image = Image.frombytes("L", (96, 96), noise).resize((384, 384)).convert("RGB")
+@functools.cache
+def picture(place: int) -> bytes:
+    """A noisy JPEG of 160 x 160, about as heavy as a small real frame."""
+    noise = random.Random(place).randbytes(40 * 40)
+    image = Image.frombytes("L", (40, 40), noise).resize((160, 160)).convert("RGB")
     draw = ImageDraw.Draw(image)
-    x = 40 + frame * 260 // of.stop_frame
-    draw.rectangle((0, 250, 384, 384), fill=(150, 110, 80))
-    draw.ellipse((x, 200, x + 90, 290), fill=(40 + frame % 200, 90, 160))
+    draw.rectangle((0, 110, 160, 160), fill=(150, 110, 80))
+    draw.ellipse((place % 110, 80, place % 110 + 40, 120), fill=(40 + place % 200, 90, 160))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
 @pytest.fixture
-def thumbnails() -> Callable[[Prediction, int], bytes]:
-    return picture
+def thumbnails() -> Callable[[Prediction, Sequence[int]], Mapping[int, bytes]]:
+    return lambda of, frames: {frame: picture(frame // 20) for frame in frames}
+
+
+@pytest.fixture
+def embed() -> Embed:
+    """Equal texts are equal vectors, all others are far apart."""
+
+    def vector(text: str) -> Vectors:
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
+        drawn = np.random.default_rng(seed).normal(size=64)
+        return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+    def embedded(texts: Sequence[str]) -> Vectors:
+        return np.stack([vector(text) for text in texts]) if texts else np.zeros((0, 64))
+
+    return embedded
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a file in a window of a size, in a color scheme; the test fails on any complaint."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(
+        path: Path, width: int = 1280, height: int = 900, at: str = "", **options: Any
+    ) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path.as_uri() + at)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
 
 
 @pytest.fixture

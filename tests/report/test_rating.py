@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from prospect.errors import ConfigError, DataError
 from prospect.files import parse, read_json, write_json, write_records
@@ -18,10 +17,8 @@ from prospect.report.rating import NUM_PICTURES, key_path, write_form
 from prospect.stages.judge import agree, rating_form
 from prospect.types import Event, Prediction
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SYSTEMS = ("zeta-at-0.3", "zeta-at-0.5", "oracle")
-Thumbnails = Callable[[Prediction, int], bytes]
+Thumbnails = Callable[[Prediction, Sequence[int]], Mapping[int, bytes]]
 
 
 @pytest.fixture
@@ -86,22 +83,12 @@ def test_text_is_text(
     tmp_path: Path, make_prediction: Callable[..., Prediction], thumbnails: Thumbnails
 ) -> None:
     nasty = replace(make_prediction(1), events=(Event(5, speech="<script>alert(1)</script>"),))
-    write_form(tmp_path / "form.html", [nasty], lambda one, frame: None)
+    write_form(tmp_path / "form.html", [nasty], lambda one, frames: {})
     text = (tmp_path / "form.html").read_text()
     assert "&lt;script&gt;alert(1)" in text
     assert text.count("<script>") == 1
     assert "Which is better?" not in text
     assert "<figure>" not in text
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
