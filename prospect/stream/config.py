@@ -7,6 +7,17 @@ from typing import Literal
 from prospect.errors import ConfigError
 from prospect.firing import DecisionRule
 from prospect.llm import LLMConfig, Mode
+from prospect.samples.config import OVERLAP_S
+
+Feed = Literal["self", "reference_dialogue", "reference_state", "told", "teacher_forced"]
+"""What stands in the context before a frame. ``self``: its own words and state.
+``reference_dialogue``: the reference's; recorded is what it would have done at each frame, and
+nothing of that is fed back. ``reference_state``: the reference's transitions and its own words.
+``told``: the reference's, and at each reference transition it has to write one. ``teacher_forced``:
+the reference's, read in one pass a clip; probabilities alone."""
+
+Policy = Literal["restate", "summarize", "drop_middle", "drop_all", "none"]
+Positions = Literal["kept", "rerotated", "recompute", "legacy"]
 
 
 @dataclass(frozen=True)
@@ -14,22 +25,26 @@ class StreamConfig:
     """Settings of a session.
 
     Attributes:
-        policy: What happens when the context is full: ``restate`` opens a new one from the tracked
-            state, the last utterances and the last seconds of frames; ``none`` ends the stream
-            with an error.
+        policy: What happens when the context is full; see `prospect.stream.policies`.
+        positions: What ``drop_middle`` does with the positions of the tokens it keeps.
         context_len: Tokens the model may see; None takes the model's.
-        overlap_s: Seconds of frames that ``restate`` repeats.
+        overlap_s: Seconds of frames that ``restate`` and ``summarize`` repeat.
+        max_summary_tokens: Longest summary of ``summarize``.
         max_new_tokens: Longest utterance.
         max_user_tokens: Longest user turn; a longer one is an error.
         max_chunk: Most frames that are looked at in one forward pass, assuming silence; what
             follows a frame that acts is rolled back. 1 looks at every frame alone.
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
         speak_rule, update_rule: Decide by these instead of the checkpoint's rules.
+        unconstrained: Write transitions as any text; what is illegal or unreadable is counted and
+            not applied.
     """
 
-    policy: Literal["restate", "none"] = "restate"
+    policy: Policy = "restate"
+    positions: Positions = "kept"
     context_len: int | None = None
-    overlap_s: float = 5.0
+    overlap_s: float = OVERLAP_S
+    max_summary_tokens: int = 128
     max_new_tokens: int = 64
     max_user_tokens: int = 128
     max_chunk: int = 32
@@ -37,6 +52,7 @@ class StreamConfig:
     update_threshold: float | None = None
     speak_rule: DecisionRule | None = None
     update_rule: DecisionRule | None = None
+    unconstrained: bool = False
 
     def __post_init__(self) -> None:
         if self.max_chunk < 1 or self.max_new_tokens < 1 or self.overlap_s < 0:

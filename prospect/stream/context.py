@@ -1,73 +1,106 @@
-"""What the model has seen: tokens, their keys and values, and how more are added.
+"""What the model sees of one stream: tokens, frame vectors, and how much of them it has read.
 
-In: token ids and frame vectors. Out: hidden states. The cache always holds a prefix of `tokens`;
-the rest waits for the next forward pass, so writing a turn never costs a pass of its own.
+In: token ids and frame vectors. Out: what still waits for a forward pass. Keys and values of the
+first `num_read` tokens are in the stream's slot; the rest waits, so writing a turn never costs a
+pass of its own.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from prospect.model.network import Network
-from prospect.samples.sequence import Renderer
+from prospect.samples.sequence import Prompt
+
+
+class Waiting(NamedTuple):
+    """Tokens that the next pass reads.
+
+    Attributes:
+        ids: At least one.
+        frames: (P, E) vectors of each frame among them.
+        positions: Of every token, for its rotary embedding.
+    """
+
+    ids: list[int]
+    frames: list[Tensor]
+    positions: list[int]
 
 
 class Context:
     """One context of one stream.
 
     Args:
-        network: In evaluation mode.
-        renderer: Of the network.
-        tokens: The prompt.
+        slot: Where its keys and values are.
+        prompt: What it begins with.
 
     Attributes:
         tokens: All token ids so far, in order; what training would have rendered.
+        step_ends: `Prompt.step_ends`.
+        frames: (P, E) vectors of each frame in it; each is read whole or not at all.
+        frame_starts: Index of each frame's first token.
+        num_read: Tokens whose keys and values are in the slot.
+        gap_at, gap: Tokens from index ``gap_at`` on stand ``gap`` positions later than their index
+            says, since as many were dropped before them.
     """
 
-    def __init__(self, network: Network, renderer: Renderer, tokens: Sequence[int]) -> None:
-        self._network = network
-        self._renderer = renderer
-        self._cache = DynamicCache(config=network.llm.config)
-        self._no_frames = torch.empty(0, renderer.tokens_per_frame, network.feature_dim)
-        self.tokens = list(tokens)
+    def __init__(self, slot: int, prompt: Prompt) -> None:
+        self.slot = slot
+        self.tokens = list(prompt.ids)
+        self.step_ends = prompt.step_ends
+        self.frames: list[Tensor] = []
+        self.frame_starts: list[int] = []
+        self.num_read = 0
+        self.gap_at = self.gap = 0
 
     def add(self, tokens: Sequence[int]) -> None:
-        """Append tokens; they reach the model with the next forward pass."""
+        """Append tokens that are no frames."""
         self.tokens += tokens
 
-    def look(self, vectors: Tensor) -> Tensor:
+    def add_frames(self, vectors: Tensor, frame: Sequence[int]) -> list[int]:
         """Append frames.
 
         Args:
-            vectors: (K, P, E) of K >= 1 frames.
+            vectors: (K, P, E).
+            frame: The P tokens of one.
 
         Returns:
-            (K, D) hidden state at each frame's last token.
+            Index of each frame's last token.
         """
-        size = self._renderer.tokens_per_frame
-        self.add(self._renderer.frame() * len(vectors))
-        hidden = self._forward(vectors)
-        return hidden[-len(vectors) * size :][size - 1 :: size]
+        starts = range(len(self.tokens), len(self.tokens) + len(vectors) * len(frame), len(frame))
+        self.tokens += [*frame] * len(vectors)
+        self.frame_starts += starts
+        self.frames += vectors
+        return [start + len(frame) - 1 for start in starts]
 
     def rewind(self, length: int) -> None:
         """Forget all but the first ``length`` tokens, as if the others had never been added."""
-        beyond = self._cache.get_seq_length() - length
-        if beyond > 0:
-            self._cache.crop(-beyond)
         del self.tokens[length:]
+        self.num_read = min(self.num_read, length)
+        kept = bisect_left(self.frame_starts, length)
+        del self.frames[kept:], self.frame_starts[kept:]
 
-    def read(self) -> Tensor:
-        """(L, D) hidden states of the tokens that have not reached the model yet; no frames."""
-        return self._forward(self._no_frames)
+    def drop(self, start: int, stop: int) -> None:
+        """Forget the tokens [start, stop) and their frames; the caller moves keys and values.
 
-    def last_hidden(self) -> Tensor:
-        """(D,) hidden state at the last token, which must not be a frame's."""
-        return self.read()[-1]
+        No frame may lie across either end.
+        """
+        first, last = (bisect_left(self.frame_starts, at) for at in (start, stop))
+        del self.tokens[start:stop], self.frames[first:last]
+        later = [at - (stop - start) for at in self.frame_starts[last:]]
+        self.frame_starts[first:] = later
+        self.num_read -= stop - start
 
-    def _forward(self, vectors: Tensor) -> Tensor:
-        device = self._network.device
-        waiting = torch.tensor([self.tokens[self._cache.get_seq_length() :]], device=device)
-        hidden: Tensor = self._network(waiting, vectors.to(device), self._cache)
-        return hidden[0]
+    def waiting(self) -> Waiting:
+        """What the next pass reads."""
+        first = bisect_left(self.frame_starts, self.num_read)
+        indices = range(self.num_read, len(self.tokens))
+        positions = [at + self.gap if at >= self.gap_at else at for at in indices]
+        return Waiting(self.tokens[self.num_read :], self.frames[first:], positions)
+
+
+def stacked(frames: Sequence[Tensor], like: Sequence[int]) -> Tensor:
+    """(K, P, E) of K frames; of shape ``(0, *like)`` for none."""
+    return torch.stack(list(frames)) if frames else torch.empty(0, *like)

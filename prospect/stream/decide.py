@@ -6,9 +6,11 @@ never seen by them, so a chunk gives what frame by frame gives.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prospect.firing import Decider, DecisionRule, new, step
+from prospect.model.config import Thresholds
+from prospect.stream.config import StreamConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,13 @@ def silence(
             return passed, now
         now = Deciders(speaker, updater)
     return len(speak), now
+
+
+def rules(fitted: Thresholds, config: StreamConfig) -> tuple[DecisionRule, DecisionRule]:
+    """When to speak and when to update: the checkpoint's rules with what the settings override."""
+    speak, update = config.speak_rule or fitted.speak_rule, config.update_rule or fitted.update_rule
+    if config.speak_threshold is not None:
+        speak = replace(speak, threshold=config.speak_threshold)
+    if config.update_threshold is not None:
+        update = replace(update, threshold=config.update_threshold)
+    return speak, update

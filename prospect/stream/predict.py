@@ -1,71 +1,150 @@
 """Stream recorded videos through a model and write what it did.
 
-In: a checkpoint, clips (joined to whole streams), frame vectors. Out: `Prediction` records, one a
-dialogue, with the references they are to be scored against. The references' transitions and
-speech never reach a self-fed run: it gets frames, the task and what the user says.
+In: streams (the clips of a dialogue), and something that makes their `Prediction`s in any order.
+Out: one file of them, whoever made which part of it and however often that was killed. The
+references' transitions and speech never reach a self-fed run: it gets frames, the task and what
+the user says.
+
+    prospect predict --checkpoint runs/x/training/checkpoint --data runs/x/data/test --out p.jsonl
 """
 
+import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
-import torch
 from rich.progress import track
+from torch import Tensor
 
 from prospect.errors import DataError
-from prospect.files import read_lines, record_to_json
+from prospect.files import atomic_path, read_lines, record_to_json
 from prospect.model.checkpoint import Checkpoint
-from prospect.samples.clips import by_dialogue, join, without_answers
+from prospect.samples.clips import without_answers
 from prospect.samples.dataset import Features
 from prospect.stream.config import StreamConfig
+from prospect.stream.live import percentiles
 from prospect.stream.session import FrameResult, Session
+from prospect.stream.unconstrained import counted
 from prospect.types import Clip, Event, Prediction
+
+Make = Callable[[Sequence[Sequence[Clip]]], Iterator[Prediction]]
+"""Streams, each the clips of one dialogue in order -> one prediction a stream, in any order."""
+Details = dict[str, str | int | float | bool | None]
+"""Of a `Prediction`."""
+_Place = tuple[str, int]  # dialogue_id and first frame: what tells streams apart
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Every ``of``-th stream from number ``index`` on: what one process makes."""
+
+    index: int = 0
+    of: int = 1
 
 
 def predict(
-    model: Checkpoint,
-    clips: Sequence[Clip],
-    features: Features,
-    config: StreamConfig,
-    system: str,
+    make: Make,
+    streams: Sequence[Sequence[Clip]],
     out: Path,
     *,
     key: str,
+    share: Share = Share(),
     seen_tasks: frozenset[str] = frozenset(),
-    blind: bool = False,
 ) -> int:
-    """Stream every dialogue of ``clips``, going on where a killed run stopped.
+    """Make a share of the predictions, going on where killed runs stopped.
+
+    Every process writes a file of its own beside ``out``, a line as soon as a stream is done. Who
+    finishes last, in whatever order, puts the lines of all into ``out`` in the streams' order.
+    The number of shares may change from one run to the next.
 
     Args:
-        model: Network in evaluation mode on its device.
-        clips: Clips of whole dialogues.
-        features: Frame vectors of a stream.
-        config: Of the sessions.
-        system: Name under which the predictions are scored.
+        make: Makes them; asked for those alone that nobody has made.
+        streams: All of them, whatever the share.
         out: JSONL of predictions; complete when it exists.
         key: Hash of all that they depend on; unfinished work of another is not continued.
+        share: This process's part.
         seen_tasks: Task types of the training data.
-        blind: Show the first frame all the time: what remains is what needs no eyes.
 
     Returns:
-        How many streams were predicted.
+        How many streams are still missing, which other shares have to make; 0 if ``out`` is whole.
     """
+    due = {(parts[0].dialogue_id, parts[0].start_frame): parts for parts in streams}
+    if _is_whole(out, key, due):
+        return 0
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"{out.name}.{key}.partial")
-    done = _finished(partial)
-    streams = [join(parts) for parts in by_dialogue(clips)]
-    with partial.open("a", encoding="utf-8") as file:
-        for stream in track(streams, description=f"{system}: streaming"):
-            if (stream.dialogue_id, stream.start_frame) in done:
-                continue
-            prediction = predict_stream(model, stream, features, config, system, blind)
-            seen = stream.task_type in seen_tasks if seen_tasks else None
-            file.write(record_to_json(replace(prediction, seen_task=seen)) + "\n")
+    own = out.with_name(f"{out.name}.{key}.{share.index}-of-{share.of}.partial")
+    if own.exists():
+        own.write_text(_whole_lines(own), encoding="utf-8")
+    done = _made(out, key)
+    todo = [
+        parts for place, parts in list(due.items())[share.index :: share.of] if place not in done
+    ]
+    with own.open("a", encoding="utf-8") as file:
+        for made in track(
+            make(todo),
+            total=len(todo),
+            description=f"{out.name}: streaming",
+            disable=share.index > 0,
+        ):
+            file.write(record_to_json(_signed(made, due, key, seen_tasks)) + "\n")
             file.flush()
-    partial.replace(out)
-    return len(streams)
+    return _merge(out, key, due)
+
+
+def _signed(
+    made: Prediction, due: Mapping[_Place, Sequence[Clip]], key: str, seen_tasks: frozenset[str]
+) -> Prediction:
+    """The record with what it depends on, and whether its task was learned."""
+    clip = due[made.dialogue_id, made.start_frame][0]
+    seen = clip.task_type in seen_tasks if seen_tasks else None
+    return replace(made, seen_task=seen, details={**made.details, "key": key})
+
+
+def _whole_lines(partial: Path) -> str:
+    """A killed process leaves half a line, and one at work may be in the middle of one."""
+    content = partial.read_bytes()
+    return content[: content.rfind(b"\n") + 1].decode("utf-8")
+
+
+def _made(out: Path, key: str) -> dict[_Place, str]:
+    """Lines by stream, of all processes that work on these predictions, or did."""
+    found: dict[_Place, str] = {}
+    for path in sorted(out.parent.glob(f"*.{key}.*.partial")):
+        if path.name.startswith(f"{out.name}.{key}."):
+            for line in _whole_lines(path).splitlines():
+                value = json.loads(line)
+                found.setdefault((value["dialogue_id"], value["start_frame"]), line)
+    return found
+
+
+def _merge(out: Path, key: str, due: Mapping[_Place, Sequence[Clip]]) -> int:
+    """Write ``out`` if nothing is missing; returns how many streams are."""
+    try:
+        made = _made(out, key)
+    except FileNotFoundError:  # another process has just merged, and is removing the parts
+        return 0
+    if _is_whole(out, key, due):  # likewise
+        return 0
+    if missing := len(due.keys() - made.keys()):
+        return missing
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(made[place] + "\n" for place in due)
+    for path in out.parent.glob(f"*.{key}.*.partial"):
+        if path.name.startswith(f"{out.name}.{key}."):
+            path.unlink(missing_ok=True)
+    return 0
+
+
+def _is_whole(out: Path, key: str, due: Mapping[_Place, Sequence[Clip]]) -> bool:
+    """Whether ``out`` holds just these predictions."""
+    if not out.exists():
+        return False
+    found = [value for _, value in read_lines(out)]
+    places = [(value["dialogue_id"], value["start_frame"]) for value in found]
+    return places == list(due) and all(value["details"].get("key") == key for value in found)
 
 
 def predict_stream(
@@ -78,6 +157,45 @@ def predict_stream(
 ) -> Prediction:
     """One dialogue's video, self-fed: only the user's words are given.
 
+    Args:
+        model: Network in evaluation mode on its device.
+        stream: A whole dialogue.
+        features: Frame vectors of a stream.
+        config: Of the session.
+        system: Name under which the prediction is scored.
+        blind: Show the first frame all the time: what remains is what needs no eyes.
+
+    Raises:
+        DataError: the stream's frame rate isn't the one the model was trained at.
+    """
+    vectors = seen_vectors(model, stream, features, blind)
+    session = open_session(model, stream, config)
+    began = time.perf_counter()
+    results: list[FrameResult] = []
+    for start, stop, said in _until_user_speaks(stream):
+        results += session.advance(vectors[start - stream.start_frame : stop - stream.start_frame])
+        if said is not None:
+            session.say(said)
+    elapsed_s = time.perf_counter() - began
+    first_ms = [ms for result in results if (ms := result.first_token_ms) is not None]
+    numbers = live_details(
+        [result.latency_ms for result in results], first_ms, elapsed_s, model.fps
+    )
+    return answered(
+        model,
+        stream,
+        session,
+        config,
+        system,
+        probs=[(result.speak_prob, result.update_prob) for result in results],
+        events=session.events,
+        details=numbers,
+    )
+
+
+def seen_vectors(model: Checkpoint, stream: Clip, features: Features, blind: bool) -> Tensor:
+    """(F, P, E) what a model sees of a stream; ``blind`` repeats the first frame.
+
     Raises:
         DataError: the stream's frame rate isn't the one the model was trained at.
     """
@@ -87,27 +205,11 @@ def predict_stream(
             f"{model.fps:g}; make its clips again with --fps {model.fps:g}"
         )
     vectors = features(stream)
-    if blind:
-        vectors = vectors[:1].expand_as(vectors)
-    session = _open(model, stream, config)
-    began = time.perf_counter()
-    results: list[FrameResult] = []
-    for start, stop, said in _until_user_speaks(stream):
-        results += session.advance(vectors[start - stream.start_frame : stop - stream.start_frame])
-        if said is not None:
-            session.say(said)
-    elapsed_s = time.perf_counter() - began
-    answered = _answered(model, stream, session, results, system)
-    details = {
-        **answered.details,
-        "policy": config.policy,
-        "max_chunk": config.max_chunk,
-        "frames_per_s": round(len(results) / elapsed_s, 1),
-    }
-    return replace(answered, events=tuple(session.events), details=details)
+    return vectors[:1].expand_as(vectors) if blind else vectors
 
 
-def _open(model: Checkpoint, stream: Clip, config: StreamConfig) -> Session:
+def open_session(model: Checkpoint, stream: Clip, config: StreamConfig) -> Session:
+    """A session before a stream's first frame; of its references it knows nothing."""
     return Session(
         model,
         config,
@@ -118,54 +220,92 @@ def _open(model: Checkpoint, stream: Clip, config: StreamConfig) -> Session:
         knowledge=stream.knowledge,
         state_known=stream.state_known,
         start_frame=stream.start_frame,
+        kind=stream.kind,
+        progress=stream.progress,
     )
 
 
-def _answered(
-    model: Checkpoint, stream: Clip, session: Session, results: Sequence[FrameResult], system: str
+def answered(
+    model: Checkpoint,
+    stream: Clip,
+    session: Session,
+    config: StreamConfig,
+    system: str,
+    *,
+    probs: Sequence[tuple[float, float]],
+    events: Sequence[Event],
+    details: Details,
 ) -> Prediction:
-    """The references with the session's probabilities; events are the caller's."""
+    """A stream's record.
+
+    Args:
+        model: Of the session.
+        stream: With its references.
+        session: Which has watched it.
+        config: Of the session.
+        system: Name.
+        probs: Of speaking and of updating, one pair a frame.
+        events: What it did.
+        details: Beside what made it and how much it wrote.
+    """
+    moves = [event.transitions for event in events if event.transitions]
     return replace(
         without_answers(stream, system),
-        speak_prob=tuple(round(result.speak_prob, 4) for result in results),
-        update_prob=tuple(round(result.update_prob, 4) for result in results),
+        events=tuple(events),
+        speak_prob=tuple(round(speak, 4) for speak, _ in probs),
+        update_prob=tuple(round(update, 4) for _, update in probs),
         speak_threshold=session.thresholds.speak,
         update_threshold=session.thresholds.update,
         refreshes=tuple(session.refreshes),
         details={
-            "dtype": str(next(model.network.llm.parameters()).dtype).removeprefix("torch."),
-            "torch": torch.__version__,
+            **made_by(model),
+            "policy": config.policy,
+            "max_chunk": config.max_chunk,
+            "batch": 1,
+            "update_tokens": sum(len(model.renderer.state_turn(one)) for one in moves),
+            **(counted(session.written) if config.unconstrained else {}),
+            **details,
         },
     )
 
 
-def predict_told(
-    model: Checkpoint, stream: Clip, features: Features, config: StreamConfig, system: str
-) -> Prediction:
-    """What the model writes at every reference transition, told the moment and all before it.
+def made_by(model: Checkpoint) -> Details:
+    """Versions and numbers that a model's answers depend on."""
+    return {
+        "dtype": str(next(model.network.llm.parameters()).dtype).removeprefix("torch."),
+        "device": model.network.device.type,
+        **{name: version(package) for name, package in _VERSIONS.items()},
+    }
+
+
+_VERSIONS = {"prospect": "prospect-assistant", "torch": "torch", "transformers": "transformers"}
+
+
+def live_details(
+    latency_ms: Sequence[float], first_token_ms: Sequence[float], elapsed_s: float, fps: float
+) -> Details:
+    """How fast a stream was watched.
+
+    Args:
+        latency_ms: Of every frame, F >= 1 of them.
+        first_token_ms: From a frame's arrival to the first token of its sentence, of those frames
+            that have one.
+        elapsed_s: All the work.
+        fps: Of the stream.
 
     Returns:
-        ``fed`` is ``reference_dialogue``; events are at the references' frames, probabilities are
-        those of a teacher-forced pass. Scores of *what* without *when*.
+        ``frames_per_s``; ``real_time_factor``, seconds of work a second of video; p50, p95 and p99
+        of both latencies, the second only if something was said.
     """
-    vectors = features(stream)
-    session = _open(model, stream, config)
-    results: list[FrameResult] = []
-    answers: list[Event] = []
-    for event in stream.events:
-        stop = event.frame + 1
-        ahead = vectors[session.next_frame - stream.start_frame : stop - stream.start_frame]
-        results += session.advance(ahead, [None] * len(ahead))
-        if event.transitions:
-            answers.append(Event(event.frame, session.ask()))
-        session.tell(event)
-    ahead = vectors[session.next_frame - stream.start_frame :]
-    results += session.advance(ahead, [None] * len(ahead))
-    return replace(
-        _answered(model, stream, session, results, system),
-        events=tuple(answers),
-        fed="reference_dialogue",
-    )
+    numbers: Details = {
+        "frames_per_s": round(len(latency_ms) / elapsed_s, 1),
+        "real_time_factor": round(elapsed_s * fps / len(latency_ms), 5),
+    }
+    for name, values in (("latency_ms", latency_ms), ("first_token_ms", first_token_ms)):
+        if values:
+            shares = asdict(percentiles(values)).items()
+            numbers |= {f"{name}_{share}": round(value, 2) for share, value in shares}
+    return numbers
 
 
 def _until_user_speaks(stream: Clip) -> Iterator[tuple[int, int, str | None]]:
@@ -174,16 +314,6 @@ def _until_user_speaks(stream: Clip) -> Iterator[tuple[int, int, str | None]]:
     cuts = sorted({stream.start_frame, stream.stop_frame, *said})
     for start, stop in pairwise(cuts):
         yield start, stop, said.get(stop)
-
-
-def _finished(partial: Path) -> set[tuple[str, int]]:
-    """Dialogue and start of the streams that are done; a half-written last line is cut off."""
-    if not partial.exists():
-        return set()
-    content = partial.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    partial.write_bytes(whole)
-    return {(value["dialogue_id"], value["start_frame"]) for _, value in read_lines(partial)}
 
 
 def reference_fed(stream: Clip) -> list[Event | None]:

@@ -62,7 +62,7 @@ PROMPT_HASH = text_hash(repr(sorted(TEMPLATES.items())))
 """16 hex digits that change with any text the model may see."""
 
 _COUNTED = (
-    *("polls", "unreadable_replies", "unreadable_moves", "illegal_moves"),
+    *("polls", "unreadable_replies", "unreadable_moves", "illegal_moves", "written_moves"),
     *("input_tokens", "output_tokens"),
 )
 _ROWS = 64  # frames of a store that are in memory at once: 28 MB
@@ -329,7 +329,8 @@ class _Account:
         self._cost_usd += reply.cost_usd
         tokens = (reply.input_tokens or 0, reply.output_tokens or 0)
         faults = (int(not answer.readable), answer.unreadable_moves, answer.illegal_moves)
-        self._counts.update(dict(zip(_COUNTED, (1, *faults, *tokens), strict=True)))
+        moves = len(answer.transitions) + answer.unreadable_moves + answer.illegal_moves
+        self._counts.update(dict(zip(_COUNTED, (1, *faults, moves, *tokens), strict=True)))
 
     def details(self) -> dict[str, str | int | float | bool | None]:
         return {

@@ -6,6 +6,7 @@ are taken back when it fails, with the same result as one by one.
 """
 
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +15,20 @@ import torch
 from torch import Tensor
 
 from prospect.errors import ConfigError, DataError
-from prospect.firing import DecisionRule, step
+from prospect.firing import step
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.decide import SPEAK, UPDATE
-from prospect.samples.clips import recent_turns
-from prospect.samples.sequence import STATE_GEN
+from prospect.samples.sequence import STATE_GEN, Prompt
 from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.decide import Deciders, deciders, silence
-from prospect.stream.write import Sight, write_sentence, write_transitions
-from prospect.types import Event, State, Task, Transition, Turn
+from prospect.stream.decide import Deciders, deciders, rules, silence
+from prospect.stream.engine import Ask, Engine, Job
+from prospect.stream.policies import POLICIES
+from prospect.stream.unconstrained import Written, write_freely
+from prospect.stream.write import Sight, last, write_sentence, write_transitions
+from prospect.types import ClipKind, Event, State, Task, Transition, Turn
 
 _TURNS_LEN = 48  # a frame's transitions and all turn headers; sentence and user turn come on top
 
@@ -51,14 +54,37 @@ class FrameResult:
     first_token_ms: float | None
 
 
+def make_engine(model: Checkpoint, config: StreamConfig, num_slots: int) -> Engine:
+    """An engine for sessions of one model and configuration."""
+    length = config.context_len or model.config.context_len
+    return Engine(model.network, num_slots, length, model.renderer.tokens_per_frame)
+
+
 class Session:
     """See `prospect.stream.assistant.Assistant.open`, which makes these.
+
+    What ends in ``ing`` is a job for an engine that runs many; its namesake runs it alone.
+
+    Args:
+        model: In evaluation mode on its device.
+        config: How to watch.
+        task: Goal and steps.
+        state: Of every step before the first frame; None: nothing is started.
+        recent: What was said before it.
+        key: The dialogue; see `prospect.samples.sequence.Renderer.prompt`.
+        knowledge: Whether the model is told the steps; it tracks no state otherwise.
+        state_known: Whether it is told the state; likewise.
+        start_frame: Number of the first frame.
+        kind, progress: Of the prompt, as trained.
+        engine: Runs it beside others; None makes one of its own.
 
     Attributes:
         state: Status of every step now.
         events: All events so far, the user's words included.
         refreshes: Frames before which the context was rebuilt.
+        written: State turns that were written without constraint.
         context: What the model sees now.
+        overlap: Vectors of the last seconds of frames, which a new context may repeat.
     """
 
     def __init__(
@@ -73,36 +99,56 @@ class Session:
         knowledge: bool = True,
         state_known: bool = True,
         start_frame: int = 0,
+        kind: ClipKind = "dialogue",
+        progress: str | None = None,
+        engine: Engine | None = None,
     ) -> None:
+        self.engine = engine or make_engine(model, config, 1)
+        self.config = config
+        self.renderer = model.renderer
+        self.fps = model.fps
         self._network = model.network
-        self._renderer = model.renderer
-        speak, update = _rules(model.thresholds, config)
+        speak, update = rules(model.thresholds, config)
         self._thresholds = replace(model.thresholds, speak=speak.threshold, update=update.threshold)
         self._deciders = deciders(speak, update, model.fps)
-        self._config = config
-        reserve = config.max_new_tokens + config.max_user_tokens + _TURNS_LEN
-        self._limit = (config.context_len or model.config.context_len) - reserve
+        self._limit = self.engine.slots.length - _reserve(config)
         self._task = task
         self._key = key
+        self._kind: ClipKind = kind
         self._knowledge = knowledge
-        self._tracks = knowledge and state_known
+        self._tracks = knowledge and state_known and kind in ("dialogue", "state")
         self._state_known = state_known
-        self._fps = model.fps
+        self._moves = model.renderer.layout.moves
         self._chunk = 1
-        self._frame_hidden = torch.empty(0)
-        self._overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
+        self._frame_hidden = self._steps_hidden = torch.empty(0)
+        self.overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
         self.next_frame = start_frame
         self.state: State = state if state is not None else initial_state(task)
         self.events: list[Event] = []
         self.refreshes: list[int] = []
-        self._open(recent)
+        self.written: list[Written] = []
+        self.first_prompt = self.prompt(recent, progress)
+        slot = self.engine.take()
+        self.context = Context(slot, self.first_prompt)
+        # a session that nobody holds any longer must not keep its slot
+        self._release = weakref.finalize(self, self.engine.release, slot)
+
+    def close(self) -> None:
+        """Give the slot back; nothing can be watched any longer."""
+        self._release()
 
     @property
     def thresholds(self) -> Thresholds:
         """What it acts above."""
         return self._thresholds
 
-    @torch.inference_mode()
+    def prompt(self, recent: Sequence[Turn], progress: str | None = None) -> Prompt:
+        """What a context that begins now is told."""
+        state = self.state if self._state_known else None
+        return self.renderer.prompt(
+            self._task, state, recent, self._knowledge, self._key, self._kind, progress
+        )
+
     def advance(self, vectors: Tensor, forced: Sequence[Event | None] = ()) -> list[FrameResult]:
         """Watch frames.
 
@@ -114,16 +160,23 @@ class Session:
         Returns:
             K results, one a frame.
         """
+        return self.engine.run(self.advancing(vectors, forced))
+
+    def advancing(
+        self, vectors: Tensor, forced: Sequence[Event | None] = ()
+    ) -> Job[list[FrameResult]]:
+        """`advance` as a job."""
         if forced and len(forced) != len(vectors):
             raise DataError(f"{len(forced)} forced events for {len(vectors)} frames")
         results: list[FrameResult] = []
         while (done := len(results)) < len(vectors):
             arrived = time.perf_counter()
-            room = self._make_room()
+            room = yield from self._make_room()
             # forced events are known ahead, so nothing looked at is taken back but after one
-            chunk = self._config.max_chunk if forced else self._chunk
+            chunk = self.config.max_chunk if forced else self._chunk
             ahead = vectors[done : done + min(room, chunk)]
-            hidden = self.context.look(ahead)
+            length = len(self.context.tokens)
+            hidden = yield from self._look(ahead)
             probs = self._network.decisions(hidden).sigmoid().tolist()
             wanted = forced[done : done + len(ahead)] if forced else None
             if wanted:
@@ -131,43 +184,68 @@ class Session:
             else:
                 silent = self._pass(probs)
             kept = min(silent + 1, len(ahead))
-            rejected = (len(ahead) - kept) * self._renderer.tokens_per_frame
-            self.context.rewind(len(self.context.tokens) - rejected)
-            self._overlap.extend(ahead[:kept])
+            self.context.rewind(length + kept * self.renderer.tokens_per_frame)
+            self.overlap.extend(ahead[:kept])
             self._frame_hidden = hidden[kept - 1]
             looked_ms = (time.perf_counter() - arrived) * 1000 / kept
             results += [self._result(prob, None, looked_ms, None) for prob in probs[: kept - 1]]
             event = wanted[kept - 1] if wanted else None
             first_s: float | None = None
             if event is not None:
-                self._force(event, probs[kept - 1])
+                again = yield from self._force(event)
+                probs[kept - 1][SPEAK] = probs[kept - 1][SPEAK] if again is None else again
             elif not wanted and silent < len(ahead):
-                event, first_s = self._act(probs[kept - 1])
+                event, first_s = yield from self._act(probs[kept - 1])
             before_ms = arrived * 1000 + looked_ms * (kept - 1)
             wrote_ms = time.perf_counter() * 1000 - before_ms
             first_ms = None if first_s is None else first_s * 1000 - before_ms
             results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
-            self._chunk = 1 if event else min(2 * self._chunk, self._config.max_chunk)
+            self._chunk = 1 if event else min(2 * self._chunk, self.config.max_chunk)
         return results
 
-    @torch.inference_mode()
     def ask(self) -> tuple[Transition, ...]:
         """What would be written if the state changed at the last frame; nothing is changed.
 
         Returns:
             At least one legal move; none if no move is legal.
         """
-        if not legal_moves(self.state):
+        return self.engine.run(self.asking())
+
+    def asking(self) -> Job[tuple[Transition, ...]]:
+        """`ask` as a job."""
+        if not legal_moves(self.state, self._moves):
             return ()
         length = len(self.context.tokens)
-        moves = self._write_transitions()
+        moves = yield from write_transitions(
+            self.context, self._network, self.renderer, self.state, self._sight
+        )
         self.context.rewind(length)
         return moves
 
-    def tell(self, event: Event) -> None:
-        """Let something happen at the last frame, as references do."""
-        self._force(event, [0.0, 0.0])
+    def ask_speech(self) -> str:
+        """What would be said at the last frame; nothing is changed."""
+        return self.engine.run(self.asking_speech())
+
+    def asking_speech(self) -> Job[str]:
+        """`ask_speech` as a job."""
+        length = len(self.context.tokens)
+        text, _ = yield from self._write_sentence()
+        self.context.rewind(length)
+        return text
+
+    def tell(self, event: Event) -> float | None:
+        """Let something happen at the last frame, as references do.
+
+        Returns:
+            The speak probability, where the model reads it again after the event's transitions.
+        """
+        return self.engine.run(self.telling(event))
+
+    def telling(self, event: Event) -> Job[float | None]:
+        """`tell` as a job."""
+        again = yield from self._force(event)
         self.events.append(event)
+        return again
 
     def say(self, text: str) -> None:
         """The user says something after the last frame.
@@ -175,10 +253,10 @@ class Session:
         Raises:
             DataError: longer than the context's reserve, or the second turn after one frame.
         """
-        tokens = self._renderer.turn("user", text)
-        if len(tokens) > self._config.max_user_tokens:
+        tokens = self.renderer.turn("user", text)
+        if len(tokens) > self.config.max_user_tokens:
             raise DataError(
-                f"the user's turn has {len(tokens)} tokens, at most {self._config.max_user_tokens} "
+                f"the user's turn has {len(tokens)} tokens, at most {self.config.max_user_tokens} "
                 "are allowed; shorten it or raise max_user_tokens"
             )
         frame = self.next_frame - 1
@@ -190,45 +268,39 @@ class Session:
             self.events.append(Event(frame, user=text))
         self.context.add(tokens)
 
-    @torch.inference_mode()
-    def restate(self, overlap: Sequence[Tensor]) -> None:
-        """Open a new context: prompt with the tracked state and recent words, then these frames.
+    def reopen(self, prompt: Prompt, overlap: Sequence[Tensor]) -> None:
+        """Open a new context in place of this one.
 
         Args:
-            overlap: (P, E) vectors of the last frames; their decisions stay as they were.
-
-        Raises:
-            ConfigError: the new context is full from the start.
+            prompt: What it begins with.
+            overlap: (P, E) vectors of frames that follow; their decisions stay as they were.
         """
-        self.refreshes.append(self.next_frame)
-        self._open(recent_turns(self.events, self._fps))
+        self.context = Context(self.context.slot, prompt)
         if overlap:
-            self._frame_hidden = self.context.look(torch.stack(list(overlap)))[-1]
-        if len(self.context.tokens) + self._renderer.tokens_per_frame > self._limit:
-            raise ConfigError(
-                f"the restated context has {len(self.context.tokens)} tokens of {self._limit} "
-                "usable; raise context_len, or lower overlap_s, max_new_tokens or max_user_tokens"
-            )
+            self.context.add_frames(torch.stack(list(overlap)), self.renderer.frame())
 
-    @torch.inference_mode()
-    def _open(self, recent: Sequence[Turn]) -> None:
-        """A new context that holds the prompt alone."""
-        state = self.state if self._state_known else None
-        prompt = self._renderer.prompt(self._task, state, recent, self._knowledge, self._key)
-        self.context = Context(self._network, self._renderer, prompt.ids)
-        if self._network.pointer is not None:
-            self._steps_hidden = self.context.read()[prompt.step_ends]
+    def _look(self, vectors: Tensor) -> Job[Tensor]:
+        """(K, D) hidden states at the last tokens of K more frames."""
+        fresh = self.context.num_read == 0
+        ends = self.context.add_frames(vectors, self.renderer.frame())
+        steps = self.context.step_ends if fresh and self._network.pointer is not None else []
+        hidden = yield Ask(self.context, [*steps, *ends])
+        if steps:
+            self._steps_hidden = hidden[: len(steps)]
+        return hidden[len(steps) :]
 
-    def _make_room(self) -> int:
+    def _make_room(self) -> Job[int]:
         """Frames that fit the context now; refreshes it if none does."""
-        size = self._renderer.tokens_per_frame
+        size = self.renderer.tokens_per_frame
         if len(self.context.tokens) + size > self._limit:
-            if self._config.policy == "none":
+            yield from POLICIES[self.config.policy](self)
+            self.refreshes.append(self.next_frame)
+            if len(self.context.tokens) + size > self._limit:
                 raise ConfigError(
-                    f"the context of {self._limit} usable tokens is full at frame "
-                    f"{self.next_frame}; choose policy restate"
+                    f"after a refresh the context has {len(self.context.tokens)} tokens of "
+                    f"{self._limit} usable; raise context_len, or lower overlap_s, max_new_tokens "
+                    "or max_user_tokens"
                 )
-            self.restate(list(self._overlap))
         return (self._limit - len(self.context.tokens)) // size
 
     def _pass(self, probs: Sequence[Sequence[float]]) -> int:
@@ -238,45 +310,62 @@ class Session:
         return passed
 
     def _may_update(self) -> bool:
-        return self._tracks and bool(legal_moves(self.state))
+        return self._tracks and bool(legal_moves(self.state, self._moves))
 
-    def _act(self, probs: list[float]) -> tuple[Event, float | None]:
+    def _act(self, probs: list[float]) -> Job[tuple[Event, float | None]]:
         """Write what the last frame calls for: transitions first, then speech, begun when."""
         event = Event(self.next_frame)
         first_s: float | None = None
         updater, updates = step(self._deciders.update, probs[UPDATE], self._may_update())
         if updates:
-            moves = self._write_transitions()
+            moves = yield from self._write_transitions()
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
-            self._decide_again(probs)
+            again = yield from self._decide_again()
+            probs[SPEAK] = probs[SPEAK] if again is None else again
         speaker, speaks = step(self._deciders.speak, probs[SPEAK])
         self._deciders = Deciders(speaker, updater)
         if speaks:
-            text, first_s = write_sentence(
-                self.context, self._network, self._renderer, self._config.max_new_tokens
-            )
+            text, first_s = yield from self._write_sentence()
             event = replace(event, speech=text)
         return event, first_s
 
-    def _write_transitions(self) -> tuple[Transition, ...]:
+    def _write_transitions(self) -> Job[tuple[Transition, ...]]:
+        if not self.config.unconstrained:
+            return (
+                yield from write_transitions(
+                    self.context, self._network, self.renderer, self.state, self._sight
+                )
+            )
+        written = yield from write_freely(self.context, self.renderer, self.state)
+        self.written.append(written)
+        return written.transitions
+
+    def _write_sentence(self) -> Job[tuple[str, float]]:
+        return (yield from write_sentence(self.context, self.renderer, self.config.max_new_tokens))
+
+    @property
+    def _sight(self) -> Sight | None:
+        """What a pointer sees at the last frame."""
         points = self._network.pointer is not None
-        sight = Sight(self._frame_hidden, self._steps_hidden) if points else None
-        return write_transitions(self.context, self._network, self._renderer, self.state, sight)
+        return Sight(self._frame_hidden, self._steps_hidden) if points else None
 
-    def _decide_again(self, probs: list[float]) -> None:
-        """Read speak again after a state turn, if the model does so, and put it in its place."""
-        if self._renderer.layout.cascade:
-            odds = self._network.decisions(self.context.last_hidden())
-            probs[SPEAK] = odds[SPEAK].sigmoid().item()
+    def _decide_again(self) -> Job[float | None]:
+        """The speak probability after a state turn, if the model reads it there."""
+        if not self.renderer.layout.cascade:
+            return None
+        odds = self._network.decisions((yield last(self.context))[0])
+        return odds[SPEAK].sigmoid().item()
 
-    def _force(self, event: Event, probs: list[float]) -> None:
-        """Write a given event instead."""
-        for tokens, target in self._renderer.event(event):
+    def _force(self, event: Event) -> Job[float | None]:
+        """Write a given event instead; returns as `_decide_again`."""
+        again: float | None = None
+        for tokens, target in self.renderer.event(event):
             self.context.add(tokens)
             if target == STATE_GEN:
-                self._decide_again(probs)
+                again = yield from self._decide_again()
         self.state = fold(self.state, event.transitions)
+        return again
 
     def _result(
         self, probs: Sequence[float], event: Event | None, ms: float, first_ms: float | None
@@ -288,11 +377,7 @@ class Session:
         return result
 
 
-def _rules(fitted: Thresholds, config: StreamConfig) -> tuple[DecisionRule, DecisionRule]:
-    """The checkpoint's rules with what the configuration overrides."""
-    speak, update = config.speak_rule or fitted.speak_rule, config.update_rule or fitted.update_rule
-    if config.speak_threshold is not None:
-        speak = replace(speak, threshold=config.speak_threshold)
-    if config.update_threshold is not None:
-        update = replace(update, threshold=config.update_threshold)
-    return speak, update
+def _reserve(config: StreamConfig) -> int:
+    """Tokens kept free for what follows the last frame."""
+    summary = config.max_summary_tokens if config.policy == "summarize" else 0
+    return config.max_new_tokens + config.max_user_tokens + _TURNS_LEN + summary

@@ -17,6 +17,7 @@ from prospect.samples.choices import column, options
 from prospect.samples.sequence import Renderer
 from prospect.states.transitions import apply, legal_moves
 from prospect.stream.context import Context
+from prospect.stream.engine import Ask, Job
 from prospect.types import State, Transition
 
 
@@ -33,9 +34,14 @@ class Sight:
     steps: Tensor
 
 
+def last(context: Context, logits: bool = False) -> Ask:
+    """The question for the last token alone."""
+    return Ask(context, [len(context.tokens) - 1], logits)
+
+
 def write_transitions(
     context: Context, network: Network, renderer: Renderer, state: State, sight: Sight | None
-) -> tuple[Transition, ...]:
+) -> Job[tuple[Transition, ...]]:
     """Write one or more transitions, each the likeliest that the state then allows.
 
     Args:
@@ -49,17 +55,19 @@ def write_transitions(
     """
     context.add(renderer.header("state"))
     written: list[Transition] = []
-    while moves := legal_moves(state):
+    while moves := legal_moves(state, renderer.layout.moves):
         if sight is not None:
-            moves = _pointed(context, network, sight, state, may_stop=bool(written))
+            moves = yield from _pointed(
+                context, network, sight, state, moves, may_stop=bool(written)
+            )
         if not moves:
             break
         if written:
             # a pointer has decided already that more follows
             ends = [[renderer.end_id]] if sight is None else []
-            if _choose(context, network, [renderer.separator, *ends]) == 1:
+            if (yield from _choose(context, [renderer.separator, *ends])) == 1:
                 return tuple(written)
-        chosen = moves[_choose(context, network, [renderer.move(move) for move in moves])]
+        chosen = moves[(yield from _choose(context, [renderer.move(move) for move in moves]))]
         written.append(chosen)
         state = apply(state, chosen)
     context.add([renderer.end_id])
@@ -67,19 +75,25 @@ def write_transitions(
 
 
 def _pointed(
-    context: Context, network: Network, sight: Sight, state: State, may_stop: bool
-) -> tuple[Transition, ...]:
-    """The best legal move alone; nothing if stopping is better."""
+    context: Context,
+    network: Network,
+    sight: Sight,
+    state: State,
+    moves: Sequence[Transition],
+    may_stop: bool,
+) -> Job[tuple[Transition, ...]]:
+    """The best of the legal moves alone; nothing if stopping is better."""
     assert network.pointer is not None
-    moves = legal_moves(state)
-    query = context.last_hidden() if may_stop else sight.frame
+    query = sight.frame
+    if may_stop:
+        query = network.pointer.again((yield last(context))[0], query)
     scores = network.pointer(query[None], sight.steps[None])[0]
     allowed = torch.from_numpy(options(moves, may_stop, list(state))).to(scores.device)
     best = int(scores.masked_fill(~allowed, -torch.inf).argmax())
     return tuple(move for move in moves if column(move, list(state)) == best)
 
 
-def _choose(context: Context, network: Network, options: Sequence[list[int]]) -> int:
+def _choose(context: Context, options: Sequence[list[int]]) -> Job[int]:
     """Write the greedy path through the trie of ``options``; returns which one was written.
 
     Only branching points cost a forward pass. No option may be a prefix of another.
@@ -91,7 +105,7 @@ def _choose(context: Context, network: Network, options: Sequence[list[int]]) ->
         if len(allowed) == 1:
             token = allowed.pop()
         else:
-            logits = network.next_token_logits(context.last_hidden())
+            logits = (yield last(context, logits=True))[0]
             token = max(allowed, key=lambda candidate: (logits[candidate].item(), -candidate))
         context.add([token])
         alive = [index for index in alive if options[index][depth] == token]
@@ -102,8 +116,8 @@ def _choose(context: Context, network: Network, options: Sequence[list[int]]) ->
 
 
 def write_sentence(
-    context: Context, network: Network, renderer: Renderer, max_new_tokens: int
-) -> tuple[str, float]:
+    context: Context, renderer: Renderer, max_new_tokens: int
+) -> Job[tuple[str, float]]:
     """Write one assistant turn by greedy decoding.
 
     Returns:
@@ -114,7 +128,7 @@ def write_sentence(
     tokens: list[int] = []
     first_s = 0.0
     while len(tokens) < max_new_tokens:
-        logits = network.next_token_logits(context.last_hidden())
+        logits = (yield last(context, logits=True))[0]
         token = _greedy(logits, renderer, may_end=bool(tokens))
         context.add([token])
         if token == renderer.end_id:

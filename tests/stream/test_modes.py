@@ -123,7 +123,7 @@ def test_step_lines_are_read_again_after_a_refresh(llm: Path) -> None:
     session = open_session(model, stream, StreamConfig())
     session.advance(video[:40], [None] * 40)
     session.tell(Event(39, (Transition("S2", "start"),)))
-    session.restate(list(video[36:40]))
+    session.reopen(session.prompt(()), list(video[36:40]))
     session.advance(video[40:], [None] * 20)
     prompt = model.renderer.prompt(stream.task, session.state, (), True, stream.dialogue_id)
     assert session.context.tokens[: len(prompt.ids)] == prompt.ids

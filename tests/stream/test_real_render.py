@@ -8,13 +8,13 @@ import torch
 from prospect.annotations import read_dataset
 from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.model.checkpoint import Checkpoint
-from prospect.samples.clips import by_dialogue, cut, whole_clip
+from prospect.samples.clips import by_dialogue, cut, recent_turns, whole_clip
 from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.proassist_jsonl import read_proassist_jsonl
 from prospect.samples.legacy.prospect_json import read_prospect_json
 from prospect.stream.config import StreamConfig
-from prospect.stream.predict import predict_told
 from prospect.stream.session import Session
+from prospect.stream.told import predict_told
 from prospect.toy.world import annotations
 from prospect.types import Annotation, Clip
 from tests.models import FEATURE_DIM, tiny_model
@@ -57,7 +57,8 @@ def check_clips(model: Checkpoint, clips: list[Clip]) -> None:
         )
         for clip in parts:
             if clip is not first:
-                session.restate(list(frames(clip.decide_from - clip.start_frame)))
+                told = session.prompt(recent_turns(session.events, session.fps))
+                session.reopen(told, list(frames(clip.decide_from - clip.start_frame)))
             session.next_frame = clip.decide_from
             events = {event.frame: event for event in clip.events}
             forced = [events.get(frame) for frame in range(clip.decide_from, clip.stop_frame)]
@@ -97,7 +98,7 @@ def test_told_streams_answer_every_reference_transition_and_change_nothing(
     stream = streams_of(annotations("train", 1, 0)[0])[0]
     told = predict_told(
         model,
-        stream,
+        [stream],
         lambda clip: frames(clip.stop_frame - clip.start_frame),
         StreamConfig(),
         "told",

@@ -135,6 +135,7 @@ def test_what_is_asked_when_by_hand() -> None:
         "unreadable_replies": 0,
         "unreadable_moves": 0,
         "illegal_moves": 0,
+        "written_moves": 3,
         "input_tokens": 500,
         "output_tokens": 35,
         "poll_s": 2.0,

@@ -69,7 +69,8 @@ def test_cut_clips_equal_a_stream_that_is_restated_at_the_cuts(tiny_llm: Path, s
     session = open_session(model, stream, StreamConfig())
     for clip in clips:
         if clip.decide_from > stream.start_frame:
-            session.restate(list(video[clip.start_frame : clip.decide_from]))
+            told = session.prompt(recent_turns(session.events, FPS))
+            session.reopen(told, list(video[clip.start_frame : clip.decide_from]))
         session.next_frame = clip.decide_from  # silent frames between two clips are in neither
         session.advance(
             video[clip.decide_from : clip.stop_frame], forced[clip.decide_from : clip.stop_frame]
