@@ -6,6 +6,7 @@
 Every verb takes ``--config FILE`` (YAML) and dotted overrides: ``--training.optim.lr 1e-4``.
 """
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
@@ -126,6 +127,7 @@ _POSITIONAL = {
     ("score", "predictions"): "*",
     ("judge", "predictions"): "+",
     ("agree", "ratings"): "+",
+    ("report", "runs"): "*",
 }
 _KINDS = {"clips": (IMPORTS, EXPORTS), "score": ((RESULTS,), (RESULTS,))}
 """verb -> what it reads with --from and writes with --to."""
@@ -153,6 +155,15 @@ def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None])
     if name == "inspect":
         verb.add_argument("data", type=Path, help="data folder, or JSONL file of clips")
         by_hand.add("data")
+    if name == "predict":
+        text = "folder of a model, untrained, or openai:URL"
+        verb.add_argument("--checkpoint", "--model", type=str, required=True, help=text)
+        by_hand.add("checkpoint")
+    if name == "report":
+        for option, kind in (("video", "an annotated mp4"), ("rerun", "a Rerun recording")):
+            text = f"write {kind} of one video instead"
+            verb.add_argument(f"--{option}", nargs=2, metavar=("ID", "FILE"), help=text)
+            by_hand.add(option)
     if name == "bench":
         verb.add_argument("stage", type=str, help=f"{', '.join(BENCHES)} or all")
         by_hand.add("stage")
@@ -180,12 +191,20 @@ def _underscored(argument: str) -> str:
     return name.replace("-", "_").replace("__", "--", 1) + equals + value
 
 
+def _server(args: Sequence[str]) -> list[str]:
+    """``--model openai:URL`` names a server, which is an option of its own in a file."""
+    urls = [one.split("openai:", 1)[1] for one in args if re.match("(--[a-z]+=)?openai:", one)]
+    return [f"--remote.server.base_url={url}" for url in urls]
+
+
 def parse(args: Sequence[str]) -> Namespace:
     """A command line's verb and its typed options; exits with status 2 on what it can't read."""
     parser = build_parser()
     spelled = [_underscored(one) if one.startswith("--") else one for one in args]
     if spelled[:1] == ["inspect"]:  # its data may be named as for the other verbs
         spelled = [one for one in spelled if one != "--data"]
+    if spelled[:1] == ["predict"]:
+        spelled += _server(spelled)
     parsed: Namespace = parser.instantiate(parser.parse_args(spelled))
     return parsed
 

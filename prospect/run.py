@@ -32,11 +32,13 @@ from prospect.files import (
 )
 from prospect.model.config import ModelConfig
 from prospect.stages import ANNOTATIONS, CLIPS, ToySplit, say
-from prospect.states.transitions import BASIC
 from prospect.stream.config import StreamConfig
 from prospect.toy.world import write_world
 from prospect.train.config import TrainConfig
-from prospect.types import Move, Split, UserType
+from prospect.types import Split, UserType
+
+_WITH_STATES = {"dialogue", "state", "summarized"}
+"""Variants whose frames teach when to update the state."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,8 @@ class RunConfig:
         test_split: The split of a folder to train on that is tested on.
         fps: Of the stream.
         user_types: One dialogue a video for each; a type may be named several times.
-        moves: The vocabulary of transitions; add ``reopen`` for revisits.
         seed: Of dialogues and cuts.
-        model, training, stream: As in the stages.
+        model, training, stream: As in the stages; states are labelled with ``model.moves``.
         blind: Also stream with the eyes shut, as a baseline.
         variants: What is made of each dialogue, see `prospect clips`.
         rules: Which dialogues are good enough to be cut; None takes all.
@@ -125,7 +126,6 @@ class RunConfig:
     test_split: Split = "test"
     fps: float = 2.0
     user_types: tuple[UserType, ...] = ("talk_some",)
-    moves: tuple[Move, ...] = BASIC
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
@@ -140,7 +140,8 @@ def run(config: RunConfig) -> None:
     """Run every stage that is not up to date.
 
     Raises:
-        ConfigError: a name in train, val or test that `data` doesn't have.
+        ConfigError: a name in train, val or test that `data` doesn't have; or settings of model and
+            training that can't work with each other, this machine or the data.
     """
     named = {*config.train, *config.val, *config.test}
     if named - config.data.keys():
@@ -151,6 +152,8 @@ def run(config: RunConfig) -> None:
     blind = sorted(name for name in named if _without_videos(config.data[name]))
     if blind:
         raise ConfigError(f"{', '.join(blind)}: without_videos, so nothing can be learned from it")
+    if config.train:
+        _check_training(config)
     config.out.mkdir(parents=True, exist_ok=True)
     write_text(config.out / "config.yaml", as_yaml(config))
     folders = {name: config.out / "data" / name for name in config.data}
@@ -174,6 +177,24 @@ def run(config: RunConfig) -> None:
         lambda: stages.report(tuple(files), page, scored, pictures, training),
     )
     say(f"open {page}")
+
+
+def _check_training(config: RunConfig) -> None:
+    """What would stop the training, before the data for it is made."""
+    from prospect.train.checks import check
+
+    check(config.model, config.training)
+    layout = config.model.layout
+    if not layout.token_decisions or layout.own_headers:
+        return
+    for name in (*config.train, *config.val):
+        imported = config.data[name].imported
+        made = imported is None and not _WITH_STATES.isdisjoint(config.variants)
+        if made or (imported is not None and imported.kind == "prospect-json"):
+            raise ConfigError(
+                f"{name} tracks states, but with model.decision: token and model.roles: chat a "
+                "state turn opens like speech; choose roles: tokens"
+            )
 
 
 def _data(config: RunConfig, source: DataConfig, folder: Path) -> str:
@@ -226,7 +247,7 @@ def _annotated(
 
     def cut() -> None:
         stages.dialogues(folder, writer, config.user_types, config.seed, llm)
-        stages.states(folder, config.moves)
+        stages.states(folder, config.model.moves)
         stages.clips(
             folder,
             config.fps,
@@ -239,7 +260,7 @@ def _annotated(
         )
 
     key = {**inputs, "annotations": file_hash(folder / ANNOTATIONS), "writer": writer}
-    key["made"] = _hash((config.user_types, config.moves, config.variants, config.rules, llm))
+    key["made"] = _hash((config.user_types, config.variants, config.rules, llm))
     if (folder / EDITS).exists():
         key["edits"] = file_hash(folder / EDITS)
     _stage(folder / CLIPS, key, cut)

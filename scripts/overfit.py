@@ -18,7 +18,7 @@ from prospect.model.config import LossWeights, ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.model.precision import resolve_dtype
 from prospect.stream.config import StreamConfig
-from prospect.stream.predict import predict_told
+from prospect.stream.told import predict_told
 from prospect.train.config import OptimConfig, TrainConfig
 
 MODEL = ModelConfig(num_layers=8)
@@ -59,7 +59,7 @@ def measure(data: Path, training: Path) -> list[dict[str, float]]:
     curve = []
     for folder in folders:
         load_weights(network, folder)
-        told = [predict_told(model, clip, vectors, StreamConfig(), "told") for clip in clips]
+        told = [predict_told(model, [clip], vectors, StreamConfig(), "told") for clip in clips]
         found = score(told)["systems"]["told [reference_dialogue]"]["groups"]["pooled"]
         right = found["start_accuracy_told"]["value"]
         curve.append({"step": int(folder.name.split("-")[1]), "start_accuracy": right})

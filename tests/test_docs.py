@@ -16,9 +16,11 @@ PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 PAGES = (
     "README.md",
     "docs/data.md",
+    "docs/report.md",
     "docs/metrics_differences.md",
     "docs/adapters.md",
     "docs/scale.md",
+    "docs/predict.md",
     "CONTRIBUTING.md",
 )
 COMMANDS = [

@@ -57,7 +57,7 @@ class PlainNetwork(nn.Module):
             self.llm: Any = get_peft_model(llm, lora)
         words = llm.get_input_embeddings().weight
         scale = words.float().pow(2).mean().sqrt().item()
-        self.projector = Projector(feature_dim, words.shape[1], scale, residual=False)
+        self.projector = Projector(feature_dim, words.shape[1], scale)
         self.decide = make_heads("linear", words.shape[1])
         self.image_id = image_id
 

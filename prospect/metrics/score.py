@@ -260,8 +260,7 @@ def _groups_of(prediction: Prediction) -> Iterable[str]:
         yield "task:seen" if prediction.seen_task else "task:unseen"
     order = [step.id for step in prediction.task.steps]
     starts = moves_of(prediction.references).only("start").transitions
-    # a step that the list lacks has no place in its order; `check` counts those
-    places = [order.index(item.step_id) for item in starts if item.step_id in order]
+    places = [order.index(item.step_id) for item in starts]
     if len(places) > 1:  # else there is no order
         yield "order:listed" if places == sorted(places) else "order:other"
 

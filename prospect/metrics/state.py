@@ -193,7 +193,14 @@ def _over_time(prediction: Prediction) -> dict[str, float]:
 
 
 def check_steps(prediction: Prediction) -> None:
-    """`DataError` if a transition names a step that the state does not hold."""
+    """`DataError` if state and task have different steps, or a transition is of neither."""
+    steps = {step.id for step in prediction.task.steps}
+    if steps != set(prediction.state):
+        raise DataError(
+            f"{prediction.dialogue_id} by {prediction.system}: the task has steps "
+            f"{', '.join(sorted(steps)) or 'none'}, the state "
+            f"{', '.join(sorted(prediction.state)) or 'none'}; both must name the same"
+        )
     for events in (prediction.references, prediction.events):
         for event in events:
             for transition in event.transitions:

@@ -54,8 +54,29 @@ def load_llm(config: ModelConfig, dtype: torch.dtype) -> Any:
             don't exist, or ``qlora`` without a GPU. All before weights are read.
         DataError: the folder's weights are not those of its ``config.json``.
     """
-    folder = model_folder(config.llm)
-    whole = AutoConfig.from_pretrained(folder)
+    settings, prefix = read_settings(config)
+    llm = _read(model_folder(config.llm), settings, prefix, config, dtype)
+    if config.num_layers is not None:
+        _cut(llm, config.num_layers)
+    llm.requires_grad_(config.tuning == "full")
+    if config.tuning in ("lora", "qlora"):
+        _add_lora(llm, config.lora)
+    for parameter in llm.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return llm
+
+
+def read_settings(config: ModelConfig) -> tuple[Any, str | None]:
+    """The LLM's configuration, if it can be tuned as asked for; no weights are read.
+
+    Returns:
+        Of the text half; and where in a vision-language model it is, as in `BACKBONES`.
+
+    Raises:
+        MissingError, ConfigError: as `load_llm`.
+    """
+    whole = AutoConfig.from_pretrained(model_folder(config.llm))
     if whole.model_type not in BACKBONES:
         raise ConfigError(
             f"{config.llm} is a {whole.model_type} model; the LLM can be one of "
@@ -66,16 +87,7 @@ def load_llm(config: ModelConfig, dtype: torch.dtype) -> Any:
     # a vision-language model says for both halves whether words share their weights
     settings.tie_word_embeddings = whole.tie_word_embeddings
     _check(config, settings)
-    llm = _read(folder, settings, prefix, config, dtype)
-    if config.num_layers is not None:
-        _cut(llm, config.num_layers)
-    llm.requires_grad_(config.tuning == "full")
-    if config.tuning in ("lora", "qlora"):
-        _add_lora(llm, config.lora)
-    for parameter in llm.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return llm
+    return settings, prefix
 
 
 def describe(llm: Any) -> str:

@@ -82,13 +82,43 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     write_manifest(folder)
 
 
+def store_thresholds(folder: Path, thresholds: Thresholds) -> None:
+    """Let a finished checkpoint decide by other rules; its weights stay as they are."""
+    check_manifest(folder)
+    write_json(folder / _CONFIG, _saved(folder) | {"thresholds": asdict(thresholds)})
+    write_manifest(folder)
+
+
 def checkpoint_fps(folder: Path) -> float:
     """Frames a second that a checkpoint takes, without loading it; `MissingError` if there is none.
 
     What is shown to a model can then be checked before it is loaded.
     """
-    fps: float = read_json(folder / _CONFIG)["fps"]
+    fps: float = _saved(folder)["fps"]
     return fps
+
+
+def checkpoint_model(folder: Path) -> ModelConfig:
+    """What a checkpoint's model is made of, without loading it or checking its weights.
+
+    Raises:
+        MissingError: there is none.
+        DataError: of another schema, or settings that are none of a model's.
+    """
+    return parse(_saved(folder)["model"], ModelConfig, f"{folder / _CONFIG}: model")
+
+
+def checkpoint_thresholds(folder: Path) -> Thresholds:
+    """What a checkpoint decides by, without loading it; errors as `checkpoint_model`."""
+    return parse(_saved(folder)["thresholds"], Thresholds, f"{folder / _CONFIG}: thresholds")
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """The configuration as written, if it is of our schema."""
+    saved: dict[str, Any] = read_json(folder / _CONFIG)
+    if saved["schema"] != _SCHEMA:
+        raise DataError(f"{folder / _CONFIG}: schema {saved['schema']!r}, expected {_SCHEMA!r}")
+    return saved
 
 
 def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
@@ -103,11 +133,9 @@ def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
         DataError: altered, of another schema, or weights that don't fit.
     """
     check_manifest(folder)
-    saved = read_json(folder / _CONFIG)
-    if saved["schema"] != _SCHEMA:
-        raise DataError(f"{folder / _CONFIG}: schema {saved['schema']!r}, expected {_SCHEMA!r}")
-    config = parse(saved["model"], ModelConfig, f"{folder / _CONFIG}: model")
-    thresholds = parse(saved["thresholds"], Thresholds, f"{folder / _CONFIG}: thresholds")
+    saved = _saved(folder)
+    config = checkpoint_model(folder)
+    thresholds = checkpoint_thresholds(folder)
     network, renderer = build(config, saved["feature_dim"], dtype)
     # adapters of a model of the same shapes would fit by name; checkpoints of before don't say
     if saved.get("backbone", describe(network.llm)) != describe(network.llm):

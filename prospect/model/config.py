@@ -6,11 +6,14 @@ from typing import Literal
 from prospect.errors import ConfigError
 from prospect.firing import DecisionRule
 from prospect.samples.config import Layout
+from prospect.states.transitions import BASIC
+from prospect.types import Move
 
 Tuning = Literal["lora", "qlora", "full", "frozen"]
 Decision = Literal["heads", "token"]
 Head = Literal["linear", "mlp"]
-Write = Literal["generate", "point"]
+ProjectorKind = Literal["mlp", "linear", "residual"]
+Write = Literal["generate", "point", "match"]
 Roles = Literal["chat", "tokens"]
 
 
@@ -51,7 +54,9 @@ class ModelConfig:
         vectors_per_frame: 1 (pooled), 5 (+ 2x2), 10 (+ 3x3), or ``native`` (all patches).
         features: ``stored`` reads the vectors that `prospect features` wrote; ``on_the_fly``
             encodes a clip's frames whenever it is read: no disk, but the encoder runs each epoch.
-        projector: ``mlp`` learns the way from vectors to words from nothing; ``residual`` takes
+        projector: ``mlp`` learns the way from vectors to words from nothing; ``linear`` likewise
+            with one layer, which learns less by heart: combinations of things that were never seen
+            together come out as the sum of their parts; ``residual`` takes
             the vectors as words already, as SmolVLM2's connector gives them to its own LLM, and
             learns a correction that begins as nothing.
         context_len: Tokens the model may see.
@@ -65,9 +70,13 @@ class ModelConfig:
         cascade: Whether speak is read again after a transition was written, with the transition in
             view; token decisions always do.
         write: ``generate`` writes a transition token by token, ``point`` chooses it by comparing
-            the frame with the step lines of the prompt (`prospect.model.point`); legal both ways.
+            the frame with the step lines of the prompt (`prospect.model.point`), ``match`` like
+            it by hidden states and by the words that the projected frame is nearest to, which
+            needs few examples once the projector is aligned by ``contrast``; legal in all ways.
         roles: Headers of state and assistant turns: of the LLM's ``chat`` format, or ``tokens`` of
             their own.
+        moves: The vocabulary of transitions, the one its data was labelled with; ``reopen`` is for
+            revisits and corrections. While streaming only these are ever written.
     """
 
     llm: str = "smollm2-135m-instruct"
@@ -75,7 +84,7 @@ class ModelConfig:
     encoder: str = "efficientnet-lite0"
     vectors_per_frame: int | Literal["native"] = 1
     features: Literal["stored", "on_the_fly"] = "stored"
-    projector: Literal["mlp", "residual"] = "mlp"
+    projector: ProjectorKind = "mlp"
     context_len: int = 4096
     tuning: Tuning = "lora"
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -84,12 +93,19 @@ class ModelConfig:
     cascade: bool = False
     write: Write = "generate"
     roles: Roles = "chat"
+    moves: tuple[Move, ...] = BASIC
 
     @property
     def layout(self) -> Layout:
         """What of this decides how clips are rendered."""
         token = self.decision == "token"
-        return Layout(self.roles == "tokens", token, self.cascade or token, self.write == "point")
+        return Layout(
+            own_headers=self.roles == "tokens",
+            token_decisions=token,
+            cascade=self.cascade or token,
+            choices=self.write != "generate",
+            moves=self.moves,
+        )
 
 
 @dataclass(frozen=True)

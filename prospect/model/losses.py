@@ -142,7 +142,7 @@ def read(network: Network, batch: Batch) -> Readout:
     else:
         spoken = targets == SPEAK_GEN
         parts = _tokens(network, hidden[:, :-1][spoken], predicted[spoken])
-        states = _choices(network.pointer, hidden, batch)
+        states = _choices(network.pointer, hidden, batch, network.image_id)
         losses, right = (
             torch.empty_like(kinds, dtype=part.dtype)
             .masked_scatter(kinds == SPEAK_GEN, part)
@@ -159,12 +159,18 @@ def _tokens(network: Network, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, T
     return losses, logits.detach().argmax(-1) == tokens
 
 
-def _choices(pointer: Pointer, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def _choices(
+    pointer: Pointer, hidden: Tensor, batch: Batch, image_id: int
+) -> tuple[Tensor, Tensor]:
     """The same of the Q choices that are targets, over the legal options."""
     clips, rows, ends, taken = batch.choices.unbind(1)
     counted = batch.targets[rows, ends + 1] == STATE_GEN
     lines = batch.step_ends[clips[counted]]
-    scores = pointer(hidden[rows, ends][counted], hidden[lines[..., 0], lines[..., 1]])
+    rows, ends = rows[counted], ends[counted]
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    frames = torch.where(batch.ids == image_id, places, 0).cummax(1).values[rows, ends]
+    query = pointer.again(hidden[rows, ends], hidden[rows, frames])
+    scores = pointer(query, hidden[lines[..., 0], lines[..., 1]])
     scores = scores.masked_fill(~batch.options[counted], -torch.inf)
     losses = functional.cross_entropy(scores, taken[counted], reduction="none")
     return losses, scores.detach().argmax(-1) == taken[counted]

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from prospect.states.transitions import apply, legal_moves
+from prospect.states.transitions import BASIC, apply, legal_moves
 from prospect.types import Move, State, Transition
 
 _MOVES: tuple[Move, ...] = get_args(Move)
@@ -49,26 +49,31 @@ def options(moves: Iterable[Transition], stop: bool, step_ids: Sequence[str]) ->
     return row
 
 
-def choices(state: State, written: Iterable[tuple[Sequence[int], Sequence[Transition]]]) -> Choices:
+def choices(
+    state: State,
+    written: Iterable[tuple[Sequence[int], Sequence[Transition]]],
+    moves: tuple[Move, ...] = BASIC,
+) -> Choices:
     """All choices of a clip.
 
     Args:
         state: Before the first of them, of every step in the task's order.
-        written: For each frame with transitions: the m + 1 positions that choose, and its m moves.
+        written: For each frame with transitions: the m + 1 positions that choose, and its m
+            transitions.
+        moves: The vocabulary, of which all transitions are.
 
     Returns:
-        For each frame a choice a move, and one to stop unless no move was left. A move outside of
-        the basic vocabulary is an option only where it was made.
+        For each frame a choice a transition, and one to stop unless none was left.
     """
     step_ids = list(state)
     found: list[tuple[int, NDArray[np.bool_], int]] = []
-    for ends, moves in written:
-        for index, move in enumerate(moves):
-            row = options([*legal_moves(state), move], index > 0, step_ids)
-            found.append((ends[index], row, column(move, step_ids)))
-            state = apply(state, move)
-        if legal := legal_moves(state):
-            found.append((ends[len(moves)], options(legal, True, step_ids), STOP))
+    for ends, transitions in written:
+        for index, transition in enumerate(transitions):
+            row = options(legal_moves(state, moves), index > 0, step_ids)
+            found.append((ends[index], row, column(transition, step_ids)))
+            state = apply(state, transition)
+        if legal := legal_moves(state, moves):
+            found.append((ends[len(transitions)], options(legal, True, step_ids), STOP))
     return Choices(
         np.array([end for end, _, _ in found], np.int64),
         np.array([row for _, row, _ in found], bool).reshape(-1, 1 + len(step_ids) * NUM_MOVES),

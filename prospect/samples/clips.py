@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from prospect import clock
 from prospect.errors import ConfigError, DataError
 from prospect.files import text_hash
+from prospect.samples.config import OVERLAP_S
 from prospect.samples.sequence import Renderer
 from prospect.states.transitions import fold, initial_state
 from prospect.types import Clip, Dialogue, Event, Prediction, State, StateTrack, Turn
 
 RECENT_UTTERANCES = 3
 """How many utterances a new context repeats in words."""
-OVERLAP_S = 5.0
-"""How long a clip after the first only looks, as a stream does after a refresh of its context."""
 
 
 @dataclass(frozen=True, slots=True)

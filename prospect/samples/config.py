@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from prospect.errors import ConfigError
+from prospect.states.transitions import BASIC
+from prospect.types import Move
+
+OVERLAP_S = 5.0
+"""How long a clip after the first only looks, as a stream does after a refresh of its context."""
 
 PermuteSteps = Literal["none", "list", "ids", "both"]
 """What is drawn anew for each clip and epoch. ``list``: the order of the steps, which keep their
@@ -82,9 +87,11 @@ class Layout:
         cascade: A frame's speak label sits at the last token of its state turn, if it has one.
         choices: Transitions are chosen among the legal ones; what there was to choose is rendered,
             and the choices are the targets of the state loss, not the tokens.
+        moves: The vocabulary of transitions: what is legal to write.
     """
 
     own_headers: bool = False
     token_decisions: bool = False
     cascade: bool = False
     choices: bool = False
+    moves: tuple[Move, ...] = BASIC

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from prospect.errors import ConfigError, DataError
+from prospect.errors import DataError
 from prospect.files import text_hash
 from prospect.samples.choices import Choices, choices, no_choices
 from prospect.samples.config import Layout
-from prospect.samples.labels import ACT, UNLABELLED, frame_labels
+from prospect.samples.labels import ACT, UNLABELLED, check_clips, frame_labels
 from prospect.samples.markers import SequenceRole, find_markers
 from prospect.states.notation import SEPARATOR, format_state, format_transition
 from prospect.types import Clip, ClipKind, Event, State, Task, Transition, Turn
@@ -202,6 +202,11 @@ class Renderer:
             self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
         )
 
+    def line_breaks(self) -> list[int]:
+        """Tokens that end a line; how a byte-level vocabulary writes a break, or another one."""
+        vocabulary = self._tokenizer.get_vocab()
+        return sorted(i for word, i in vocabulary.items() if "\u010a" in word or "\n" in word)
+
     def turn(self, role: SequenceRole, text: str) -> list[int]:
         """Header, text, end of turn."""
         return [*self.header(role), *self.text(text), self.end_id]
@@ -279,7 +284,9 @@ class Renderer:
 
         Raises:
             DataError: an event outside ``[decide_from, stop_frame)``, or two at one frame.
+            ConfigError, DataError: see `prospect.samples.labels.check_clips`.
         """
+        check_clips(self.layout, [clip])
         by_frame = {event.frame: event for event in clip.events}
         inside = range(clip.decide_from, clip.stop_frame)
         if len(by_frame) < len(clip.events) or not all(frame in inside for frame in by_frame):
@@ -325,11 +332,6 @@ class Renderer:
         A frame that only the user speaks after decides nothing: the next token is the user's.
         """
         update = rendered.update.copy()
-        if len(set(self.openers)) == 1 and (update != UNLABELLED).any():
-            raise ConfigError(
-                f"{clip.clip_id} tracks the state, but with decision: token and roles: chat a "
-                "state turn opens like speech; choose roles: tokens"
-            )
         for event in clip.events:
             if event.user is not None and event.speech is None and not event.transitions:
                 update[event.frame - clip.start_frame] = UNLABELLED
@@ -349,7 +351,7 @@ class Renderer:
                 sizes = accumulate(len(self.move(move)) + separator for move in event.transitions)
                 moves_end = [end + header - separator + size for size in sizes]
                 written.append(([end, *moves_end], event.transitions))
-        made = choices(clip.state, written)
+        made = choices(clip.state, written, self.layout.moves)
         targets[made.ends + 1] = STATE_GEN
         return replace(rendered, targets=targets, choices=made)
 

@@ -6,8 +6,9 @@ A data folder holds ``annotations.jsonl``, ``dialogues.jsonl``, ``states.jsonl``
 
 from prospect.stages.data import ToySplit, annotate, clips, dialogues, features, states, toy
 from prospect.stages.judge import agree, judge
-from prospect.stages.learn import predict, train
-from prospect.stages.score import report, score
+from prospect.stages.learn import train
+from prospect.stages.report import report
+from prospect.stages.score import score
 from prospect.stages.shared import (
     ANNOTATIONS,
     CLIPS,
@@ -18,6 +19,7 @@ from prospect.stages.shared import (
     open_features,
     say,
 )
+from prospect.stages.stream import predict
 
 __all__ = [
     "ANNOTATIONS",

@@ -1,4 +1,4 @@
-"""From clips to a model, its predictions, their scores and the report."""
+"""From clips to a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,7 @@ from pathlib import Path
 from prospect.dataset import preflight
 from prospect.errors import ConfigError
 from prospect.files import (
-    MANIFEST,
     as_yaml,
-    file_hash,
     read_text,
     text_hash,
     write_json,
@@ -17,9 +15,8 @@ from prospect.files import (
 from prospect.model.config import ModelConfig
 from prospect.provenance import about_this_machine
 from prospect.stages.shared import load_clips, open_features, say
-from prospect.stream.config import StreamConfig
 from prospect.train.config import TrainConfig
-from prospect.types import Clip, Split
+from prospect.types import Clip
 
 
 def train(
@@ -52,70 +49,18 @@ def train(
     checked = [item for folder in val for item in load_clips(folder, None)]
     if not val:
         checked = [item for folder in data for item in load_clips(folder, "val")]
-    if dry_run:
-        vectors, feature_dim = open_features((*data, *val), model, frames_root)
-        say(try_out(learned, checked, vectors, feature_dim, model, training))
-        return
-    settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
-    _begin(out, as_yaml({**settings, "frames_root": frames_root}), [*learned, *checked])
+    if not dry_run:
+        settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
+        _begin(out, as_yaml({**settings, "frames_root": frames_root}), [*learned, *checked])
     vectors, feature_dim = open_features((*data, *val), model, frames_root)
     preflight((*data, *val), vectors)
+    if dry_run:
+        say(try_out(learned, checked, vectors, feature_dim, model, training))
+        return
     folder = run(learned, checked, vectors, feature_dim, model, training, out, sources)
     mixed = sum(len(source.clips) for source in sources)
     left = f" ({len(learned) - mixed} fit no source)" if mixed < len(learned) else ""
     say(f"{folder}: trained on {mixed} clips{left}, validated on {len(checked)}")
-
-
-def predict(
-    checkpoint: Path,
-    data: Path,
-    out: Path,
-    system: str = "prospect",
-    split: Split | None = None,
-    stream: StreamConfig = StreamConfig(),  # noqa: B008  frozen
-    blind: bool = False,
-    dtype: str = "auto",
-    frames_root: Path | None = None,
-    seen: tuple[Path, ...] = (),
-) -> None:
-    """Stream every video of a data folder through a model.
-
-    Args:
-        checkpoint: Folder of a finished model.
-        data: The data folder; its clips that only ask for a summary or a caption are no streams.
-        out: JSONL of predictions.
-        system: Name to score them under.
-        split: Only clips of this split; None takes all.
-        stream: How streams are watched.
-        blind: Show the first frame all the time.
-        dtype: Of weights and arithmetic: auto, bfloat16, float16 or float32.
-        frames_root: Folder of ProAssist's stores, if the frames are there.
-        seen: Data folders of the training data, to tell seen tasks from unseen ones.
-    """
-    from prospect.model.checkpoint import load_checkpoint
-    from prospect.model.precision import default_device, resolve_dtype
-    from prospect.stream.predict import predict as run
-
-    model = load_checkpoint(checkpoint, resolve_dtype(dtype))
-    model.network.to(default_device())
-    model.network.merge_adapters()
-    vectors, _ = open_features((data,), model.config, frames_root)
-    preflight((data,), vectors)
-    tasks = frozenset(clip.task_type for folder in seen for clip in load_clips(folder, "train"))
-    found = [clip for clip in load_clips(data, split) if clip.kind not in ("summary", "caption")]
-    made_from = (file_hash(checkpoint / MANIFEST), found, stream, system, blind, dtype)
-    count = run(
-        model,
-        found,
-        vectors,
-        stream,
-        system,
-        out,
-        key=text_hash(repr(made_from)),
-        seen_tasks=tasks,
-        blind=blind,
-    )
-    say(f"{out}: {count} streams")
 
 
 def _begin(out: Path, settings: str, found: Sequence[Clip]) -> None:

@@ -1,12 +1,14 @@
 """Before training: turn frame vectors towards the words of what is being handled.
 
 In: clips, their frame vectors, a fresh network. Out: its projector, moved so that a frame's mean
-vector points where the mean embedding of those words does: the name of the step under way, or the
-narration of the action. Fractions of a second to a minute; nothing else of the network learns.
+vector points where the embeddings of those words do: the name of the step under way, or the
+narration of the action. Fractions of a second to a minute; nothing else of the network learns but
+how sharply a frame is matched with texts, if it is.
 
     prospect train --config presets/toy.yaml --training.align.steps 500
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional
 
 from prospect.errors import DataError
 from prospect.model.network import Network
+from prospect.model.point import Matcher
 from prospect.samples.dataset import Features
 from prospect.samples.sequence import Renderer
 from prospect.train.config import AlignConfig
@@ -43,29 +46,58 @@ def align(
         seed: Of the frames that are drawn.
 
     Returns:
-        Mean cosine of the first and of the last batch, in [-1, 1].
+        Of the first and of the last batch the mean cosine, in [-1, 1]; with ``contrast`` the share
+        of frames whose own text is the nearest.
 
     Raises:
         DataError: no clip says what is handled.
     """
     vectors, texts, which = _pairs(clips[:: -(-len(clips) // _CLIPS)], features)
     words = network.llm.get_input_embeddings().weight.detach()
-    targets = torch.stack([words[renderer.text(text)].float().mean(0) for text in texts])
+    ids = [renderer.text(text) for text in texts]
     projector, device = network.projector, network.device
     # a cosine says nothing of the length, but Adam would turn its rounding errors into full steps
     turning = [weight for weight in projector.parameters() if weight is not projector.scale]
+    contrast = config.kind == "contrast"
+    if contrast:
+        targets = torch.stack([words[line].float().sum(0) for line in ids])
+        matcher = _matcher(network).to(device)
+        turning += matcher.parameters()
+    else:
+        targets = torch.stack([words[line].float().mean(0) for line in ids])
     optimizer = torch.optim.AdamW(turning, lr=config.lr, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for _ in range(config.steps):
+    for step in range(config.steps):
         drawn = torch.randint(len(which), (_BATCH,), generator=generator)
         projected = projector(vectors[drawn].float().to(device)).mean(1)
-        cosine = functional.cosine_similarity(projected, targets[which[drawn].to(device)]).mean()
-        torch.autograd.backward(1 - cosine)
+        own = which[drawn].to(device)
+        if contrast:
+            optimizer.param_groups[0]["lr"] = _falling(config, step)
+            scores = matcher(projected, targets)
+            loss, good = functional.cross_entropy(scores, own), scores.argmax(1) == own
+        else:
+            good = functional.cosine_similarity(projected, targets[own])
+            loss = 1 - good.mean()
+        torch.autograd.backward(loss)
         optimizer.step()
+        optimizer.zero_grad()
         projector.zero_grad()
-        found.append(cosine.item())
+        found.append(good.float().mean().item())
     return found[0], found[-1]
+
+
+def _matcher(network: Network) -> Matcher:
+    """The network's own, or one that is forgotten afterwards."""
+    if network.pointer is not None and network.pointer.matcher is not None:
+        return network.pointer.matcher
+    words = network.llm.get_input_embeddings().weight
+    return Matcher(words.shape[1], words.float().pow(2).mean().sqrt().item())
+
+
+def _falling(config: AlignConfig, step: int) -> float:
+    """Learning rate of a step, from 0."""
+    return config.lr * (1 + math.cos(math.pi * step / config.steps)) / 2
 
 
 def handled(clip: Clip) -> list[tuple[int, str]]:

@@ -95,10 +95,13 @@ class AlignConfig:
 
     Attributes:
         steps: Batches of 256 frames; 0 leaves it out.
-        lr: Of the projector, in these steps alone.
+        kind: ``cosine`` turns a frame towards the mean of the words of what is handled,
+            ``contrast`` towards their sum and away from all other texts of the training clips.
+        lr: Of the projector, in these steps alone; with ``contrast`` it falls to 0 by a cosine.
     """
 
     steps: int = 0
+    kind: Literal["cosine", "contrast"] = "cosine"
     lr: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -140,8 +143,8 @@ class TrainConfig:
             stops early is finished with the best weights, anything else with the last.
         report_to: Where curves also go.
         data_workers: Processes that prepare batches ahead; 0 prepares them between steps.
-        sharding: JSON of the sharding over GPUs: DeepSpeed's configuration, or ``fsdp_version``
-            and what else ``TrainingArguments.fsdp_config`` takes.
+        sharding: ``fsdp2`` shares the frozen weights out over the processes
+            (`prospect.train.sharding`), for what doesn't fit one GPU; or DeepSpeed's JSON.
         seed: Of all draws.
         dtype: Of the frozen weights and the arithmetic: ``auto`` is what the device does natively.
     """
@@ -167,7 +170,7 @@ class TrainConfig:
     patience: int | None = None
     report_to: tuple[Tracker, ...] = ()
     data_workers: int = 0
-    sharding: Path | None = None
+    sharding: Literal["fsdp2"] | Path | None = None
     seed: int = 0
     dtype: str = "auto"
 

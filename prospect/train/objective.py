@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache
 from prospect.model.config import DecisionLoss
 from prospect.model.losses import Batch, Losses, Readout, counts, read, reduce
 from prospect.model.network import Network
+from prospect.model.slots import Slots
 from prospect.samples.sequence import NONE
 
 
@@ -40,11 +41,12 @@ class Objective(nn.Module):
         def cast(
             ids: Tensor,
             features: Tensor,
-            cache: Cache | None = None,
+            cache: Cache | Slots | None = None,
             positions: Tensor | None = None,
+            rows: Tensor | None = None,
         ) -> Tensor:
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                hidden = forward(ids, features, cache, positions)
+                hidden = forward(ids, features, cache, positions, rows)
             # gradients of tokens and frames meet here, and would be rounded one by one in bf16
             return hidden.float()
 

@@ -18,17 +18,19 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from torch import Tensor
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
-from prospect.errors import ConfigError, DataError
+from prospect.errors import DataError
 from prospect.model.backbone import checkpoint_activations, compile_layers, keep_adapter_input
 from prospect.model.config import ModelConfig
 from prospect.model.network import Network, build
 from prospect.model.precision import resolve_dtype
 from prospect.samples.dataset import ClipDataset, DrawnDataset, Features, SampleConfig
+from prospect.samples.labels import check_clips
 from prospect.samples.plan import Source, epoch_size
 from prospect.samples.sequence import Renderer
 from prospect.train.align import align
+from prospect.train.checks import check
 from prospect.train.config import TrainConfig
 from prospect.train.fit import memory_advice, sizes_of
 from prospect.train.log import LOG, read_log, trim_log
@@ -36,6 +38,7 @@ from prospect.train.objective import Objective
 from prospect.train.progress import shown
 from prospect.train.saving import BEST, last_checkpoint, step_of
 from prospect.train.setup import arguments_of, optimizer_and_schedule
+from prospect.train.sharding import shard_frozen
 from prospect.train.trainer import FourLossTrainer, Job
 from prospect.train.watch import Watch
 from prospect.types import Clip
@@ -71,13 +74,13 @@ def train(
         MissingError: a package that the settings need is not installed.
         ConfigError: settings that exclude each other, or memory or disk don't suffice.
     """
-    fps = _frame_rate(train_clips, val_clips)
+    fps = _checked(train_clips, val_clips, model, config)
     mixture = tuple(sources) or (Source("all", tuple(range(len(train_clips)))),)
     out.mkdir(parents=True, exist_ok=True)
     arguments = arguments_of(config, out, dtype := resolve_dtype(config.dtype))
     set_seed(config.seed)
     network, renderer = _network(train_clips, features, feature_dim, model, config, out, dtype)
-    objective = Objective(network, config.decision_loss, len(mixture), arguments.device, dtype)
+    objective = _objective(network, config, len(mixture), arguments, dtype)
     drawn = SampleConfig(config.negative_rate, config.permute_steps, config.seed)
     dataset = ClipDataset(train_clips, renderer, features, drawn)
     sizes = sizes_of(objective, dataset, renderer, config, arguments)
@@ -115,11 +118,6 @@ def _network(
     dtype: torch.dtype,
 ) -> tuple[Network, Renderer]:
     """The model as training begins: fitted to the vectors, aligned unless that was done."""
-    if config.decision_loss.pooled and model.decision == "heads":
-        raise ConfigError(
-            "decision_loss.pooled is one mean over next tokens, but model.decision is heads; "
-            "choose decision: token, or pooled: false"
-        )
     network, renderer = build(model, feature_dim, dtype)
     network.projector.fit(_sampled_vectors(clips, features, feature_dim))
     if config.align.steps and last_checkpoint(out) is None:
@@ -131,6 +129,20 @@ def _network(
     if config.compile:
         compile_layers(network.llm)
     return network, renderer
+
+
+def _objective(
+    network: Network,
+    config: TrainConfig,
+    num_sources: int,
+    arguments: TrainingArguments,
+    dtype: torch.dtype,
+) -> Objective:
+    """Model and losses, this process's part of them if they are sharded."""
+    objective = Objective(network, config.decision_loss, num_sources, arguments.device, dtype)
+    if config.sharding == "fsdp2":
+        shard_frozen(objective, arguments.device.type, arguments.world_size)
+    return objective
 
 
 def _run(trainer: FourLossTrainer, model: ModelConfig) -> None:
@@ -172,7 +184,12 @@ def _negative_rate(dataset: ClipDataset, steps_per_epoch: int, step: int) -> flo
     return dataset.negative_rate(last // steps_per_epoch, last)
 
 
-def _frame_rate(train_clips: Sequence[Clip], val_clips: Sequence[Clip]) -> float:
+def _checked(
+    train_clips: Sequence[Clip], val_clips: Sequence[Clip], model: ModelConfig, config: TrainConfig
+) -> float:
+    """The clips' frame rate, if settings and clips can work."""
+    check(model, config)
+    check_clips(model.layout, [*train_clips, *val_clips])
     if not train_clips or not val_clips:
         raise DataError(
             f"{len(train_clips)} training and {len(val_clips)} validation clips; need both"

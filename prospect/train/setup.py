@@ -2,13 +2,13 @@
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import TrainingArguments, get_cosine_schedule_with_warmup
 
-from prospect.errors import MissingError
+from prospect.errors import ConfigError, MissingError
 from prospect.files import read_json
 from prospect.model.network import Network
 from prospect.train.config import OptimConfig, TrainConfig
@@ -20,6 +20,7 @@ def arguments_of(config: TrainConfig, out: Path, dtype: torch.dtype) -> Training
     Raises:
         MissingError: a package that `TrainConfig.report_to` or `sharding` needs isn't installed.
         DataError: the sharding file is no JSON.
+        ConfigError: or not DeepSpeed's.
     """
     for tracker in config.report_to:
         if importlib.util.find_spec(tracker) is None:
@@ -48,17 +49,20 @@ def arguments_of(config: TrainConfig, out: Path, dtype: torch.dtype) -> Training
         report_to=list(config.report_to) or "none",
         run_name=out.name,
         disable_tqdm=True,
-        **_sharding(config.sharding),
+        **deepspeed_options(config.sharding),
     )
 
 
-def _sharding(path: Path | None) -> dict[str, Any]:
-    """DeepSpeed's file has ``zero_optimization``, anything else is FSDP's."""
-    if path is None:
+def deepspeed_options(path: Literal["fsdp2"] | Path | None) -> dict[str, Any]:
+    """Nothing unless ``sharding`` names a file."""
+    if not isinstance(path, Path):
         return {}
     settings = read_json(path)
     if "zero_optimization" not in settings:
-        return {"fsdp": True, "fsdp_config": settings}
+        raise ConfigError(
+            f"{path} has no zero_optimization, so it is no configuration of DeepSpeed; for FSDP2 "
+            "set training.sharding to fsdp2, which needs no file"
+        )
     if importlib.util.find_spec("deepspeed") is None:
         raise MissingError(
             f"{path} is for DeepSpeed, which is not installed; pip install deepspeed"

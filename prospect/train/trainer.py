@@ -29,6 +29,7 @@ from prospect.train.log import LOG, append_log
 from prospect.train.objective import Objective, denominators
 from prospect.train.progress import Show
 from prospect.train.saving import drop_old, make_room
+from prospect.train.sharding import evened
 from prospect.train.validation import Validation
 from prospect.train.watch import Watch
 
@@ -138,6 +139,9 @@ class FourLossTrainer(Trainer):
             self._seen[_TOKENS] += sample["ids"].numel()
             self._seen[_LABELLED] += int((sample["targets"] > 0).sum())
             self._seen[_FRAMES] += len(sample["labels"])
+        if self.job.config.sharding == "fsdp2":
+            mine = torch.tensor([len(samples)], device=device)
+            samples = evened(samples, int(self.accelerator.gather(mine).max()))
         return [samples], gathered
 
     def training_step(

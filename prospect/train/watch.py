@@ -48,15 +48,13 @@ class Watch:
 
     def measure(self) -> Validation:
         """Validate all clips, each by one process; every process gets the result."""
-        mine = range(self.arguments.process_index, len(self.dataset), self.arguments.world_size)
-        observed = observe(
-            self.objective,
-            self.dataset,
-            self.renderer,
-            mine,
-            self.arguments.device,
-        )
-        return summarize(self.objective, gathered(observed), self.dataset.clips)
+        total, processes = len(self.dataset), self.arguments.world_size
+        # the first clips again, so that every process makes as many passes as sharding needs
+        even = range(self.arguments.process_index, -(-total // processes) * processes, processes)
+        mine = [at % total for at in even]
+        observed = observe(self.objective, self.dataset, self.renderer, mine, self.arguments.device)
+        once = {one.index: one for one in gathered(observed)}
+        return summarize(self.objective, list(once.values()), self.dataset.clips)
 
     def save(self, found: Validation, step: int, folder: Path) -> None:
         """Write the model as it is, with the thresholds found; one process does."""

@@ -18,6 +18,7 @@ MODES = {
     "cascade": replace(_BASE, cascade=True),
     "token": replace(_BASE, decision="token", roles="tokens"),
     "point": replace(_BASE, write="point"),
+    "match": replace(_BASE, write="match", projector="linear"),
     "token, point": replace(_BASE, decision="token", roles="tokens", write="point"),
     "own headers": replace(_BASE, roles="tokens"),
 }

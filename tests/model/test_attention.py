@@ -72,6 +72,27 @@ def test_a_packed_row_is_its_clips_alone(tiny_llm: Path) -> None:
     torch.testing.assert_close(packed.logits, torch.cat(alone, 1), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=["all learn", "frozen"])
+def test_gradients_of_packed_rows_under_autocast(tiny_llm: Path, weights: torch.dtype) -> None:
+    llm = AutoModelForCausalLM.from_pretrained(
+        tiny_llm, attn_implementation=PER_CLIP, dtype=weights
+    )
+    ids = torch.randint(0, 1000, (1, sum(LENGTHS)), generator=torch.Generator().manual_seed(0))
+    positions = positions_of(LENGTHS)
+    found = []
+    for parts, options in (
+        ([ids], {"attention_mask": clip_bounds(positions), "position_ids": positions}),
+        (ids.split(LENGTHS, dim=1), {}),
+    ):
+        llm.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = [llm.model(part, use_cache=False, **options)[0].float() for part in parts]
+        torch.cat(hidden, 1).pow(3).sum().backward()
+        found.append(llm.model.layers[0].self_attn.q_proj.weight.grad.float())
+    packed, alone = found
+    assert (packed - alone).norm() < 0.05 * alone.norm()
+
+
 def test_without_bounds_it_is_the_library_s(tiny_llm: Path) -> None:
     ours = AutoModelForCausalLM.from_pretrained(tiny_llm, attn_implementation=PER_CLIP)
     theirs = AutoModelForCausalLM.from_pretrained(tiny_llm, attn_implementation="sdpa")

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from prospect.errors import ConfigError, DataError, MissingError
 from prospect.files import read_json, write_json, write_manifest
-from prospect.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from prospect.model.checkpoint import (
+    Checkpoint,
+    checkpoint_fps,
+    checkpoint_model,
+    load_checkpoint,
+    save_checkpoint,
+)
 from prospect.model.config import ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.model.teacher import probabilities
@@ -46,6 +52,24 @@ def test_a_checkpoint_comes_back_as_it_was(model: Checkpoint, folder: Path) -> N
     assert not loaded.network.training
     assert (loaded.config, loaded.thresholds) == (model.config, model.thresholds)
     assert (loaded.fps, loaded.about) == (model.fps, model.about)
+
+
+def test_the_configuration_is_read_without_the_weights(model: Checkpoint, folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    assert checkpoint_model(folder) == model.config
+    assert checkpoint_fps(folder) == model.fps
+
+
+def test_the_vocabulary_of_transitions_is_kept(tiny_llm: Path, tmp_path: Path) -> None:
+    fresh = tiny_model(tiny_llm)
+    moves = ("start", "complete", "reopen")
+    save_checkpoint(replace(fresh, config=replace(fresh.config, moves=moves)), tmp_path)
+    assert load_checkpoint(tmp_path, torch.float32).renderer.layout.moves == moves
+    saved = read_json(tmp_path / "prospect.json")
+    del saved["model"]["moves"]  # checkpoints of before it was a setting
+    write_json(tmp_path / "prospect.json", saved)
+    write_manifest(tmp_path)
+    assert load_checkpoint(tmp_path, torch.float32).renderer.layout.moves == moves[:2]
 
 
 def test_only_what_is_learned_is_stored(model: Checkpoint, folder: Path) -> None:

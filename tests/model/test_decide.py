@@ -8,7 +8,8 @@ from torch import Tensor
 
 from prospect.model.decide import Openers, make_heads, token_odds, token_targets
 from prospect.model.headers import OwnHeaders
-from prospect.model.point import Pointer
+from prospect.model.network import line_sums
+from prospect.model.point import Matcher, Pointer
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
 
 END, ASSISTANT, STATE = 1, 2, 4
@@ -88,6 +89,41 @@ def test_pointer_scores_by_hand() -> None:
             for move in range(3):
                 expected = (wanted[move] @ pointer.key(steps[q, step])).item() / math.sqrt(64)
                 assert scores[q, 1 + 3 * step + move].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_matcher_adds_to_every_move_of_a_step_by_hand() -> None:
+    torch.manual_seed(0)
+    pointer = Pointer(4, Matcher(4, word_rms=0.5))
+    query, steps = torch.randn(2, 8), torch.randn(2, 3, 8)
+    scores = pointer(query, steps)
+    assert scores.shape == (2, 1 + 3 * 3)
+    for q in range(2):
+        frame = query[q, 4:] / query[q, 4:].norm()
+        for step in range(3):
+            # a line of 8 words of that size, none like another, has length 1
+            alike = (frame @ steps[q, step, 4:]).item() / (0.5 * math.sqrt(4 * 8))
+            expected = [math.exp(2.3) * alike] * 3  # hidden states say nothing yet
+            assert scores[q, 1 + 3 * step : 4 + 3 * step].tolist() == pytest.approx(expected)
+
+
+def test_the_next_choice_at_a_frame_sees_the_same_frame() -> None:
+    pointer = Pointer(2, Matcher(2, 1.0))
+    after, frame = torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([[5.0, 6, 7, 8]])
+    assert pointer.again(after, frame).tolist() == [[1, 2, 7, 8]]
+    assert Pointer(4).again(after, frame).tolist() == after.tolist()
+
+
+def test_a_matcher_takes_the_same_texts_for_all() -> None:
+    torch.manual_seed(0)
+    matcher, frames, texts = Matcher(5, 1.0), torch.randn(3, 5), torch.randn(4, 5)
+    torch.testing.assert_close(matcher(frames, texts), matcher(frames, texts.expand(3, -1, -1)))
+
+
+def test_sums_of_lines_by_hand() -> None:
+    words = torch.tensor([[1.0, 2, 4, 8, 16], [1, 2, 4, 8, 16]])[..., None]
+    breaks = torch.tensor([[False, True, False, False, True], [True, True, False, False, False]])
+    expected = [[1, 3, 4, 12, 28], [1, 2, 4, 12, 28]]
+    assert line_sums(words, breaks)[..., 0].tolist() == expected
 
 
 def test_gradients_of_the_pointer() -> None:

@@ -9,10 +9,10 @@ from transformers import PreTrainedTokenizerBase
 from prospect.errors import ConfigError, DataError
 from prospect.samples.choices import STOP, choices, column
 from prospect.samples.config import Layout
-from prospect.samples.labels import ACT, SILENT, UNLABELLED
+from prospect.samples.labels import ACT, SILENT, UNLABELLED, check_clips
 from prospect.samples.markers import find_markers
 from prospect.samples.sequence import NONE, SPEAK_GEN, STATE_GEN, Renderer
-from prospect.types import Clip, Event, Step, Task, Transition
+from prospect.types import Clip, Event, Move, State, Step, Task, Transition
 from tests.clips import random_stream
 from tests.samples.test_sequence import byte_level
 
@@ -32,6 +32,7 @@ TEA = replace(
 CASCADE = Layout(cascade=True)
 TOKEN = Layout(own_headers=True, token_decisions=True, cascade=True)
 POINT = Layout(choices=True)
+REOPEN: tuple[Move, ...] = ("start", "complete", "reopen")
 
 
 @pytest.mark.parametrize("layout", [Layout(), CASCADE, TOKEN, POINT])
@@ -127,11 +128,32 @@ def test_the_last_step_leaves_nothing_to_stop() -> None:
         choices({"S1": "completed"}, [([7, 9], (Transition("S1", "complete"),))])
 
 
-def test_a_reopened_step_is_an_option_where_it_was_reopened() -> None:
-    reopen = Transition("S1", "reopen")
-    made = choices({"S1": "completed", "S2": "not_started"}, [([3, 5], (reopen,))])
-    assert made.chosen.tolist() == [column(reopen, ["S1", "S2"]), STOP]
-    assert made.options.astype(int).tolist() == [[0, 0, 0, 1, 1, 0, 0], [1, 0, 1, 0, 1, 0, 0]]
+def test_reopening_is_an_option_where_the_vocabulary_has_it() -> None:
+    state: State = {"S1": "completed", "S2": "not_started"}
+    start, reopen = Transition("S2", "start"), Transition("S1", "reopen")
+    basic = choices(state, [([3, 5], (start,))])
+    assert basic.options.astype(int).tolist() == [[0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1, 0]]
+    larger = choices(state, [([3, 5], (start,)), ([8, 9], (reopen,))], REOPEN)
+    assert larger.chosen.tolist() == [4, STOP, column(reopen, ["S1", "S2"]), STOP]
+    assert larger.options.astype(int).tolist() == [
+        [0, 0, 0, 1, 1, 0, 0],
+        [1, 0, 0, 1, 0, 1, 0],
+        [0, 0, 0, 1, 0, 1, 0],
+        [1, 0, 1, 0, 0, 1, 0],
+    ]
+
+
+def test_a_transition_outside_of_the_vocabulary_is_refused(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    clip = replace(TEA, state=dict.fromkeys(TEA.state, "completed"), events=())
+    reopened = replace(clip, events=(Event(7, (Transition("S2", "reopen"),)),))
+    with pytest.raises(DataError, match=r"S2->reopen at frame 7.*add reopen"):
+        check_clips(Layout(), [clip, reopened])
+    with pytest.raises(DataError, match="add reopen"):
+        Renderer(tokenizer, 1).clip(reopened)
+    rendered = Renderer(tokenizer, 1, Layout(moves=REOPEN)).clip(reopened)
+    assert (rendered.update == ACT).sum() == 1
 
 
 @pytest.mark.parametrize("seed", range(3))

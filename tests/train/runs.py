@@ -73,8 +73,8 @@ def losses(out: Path) -> list[float]:
     return [row["loss"] for row in rows(out)]
 
 
-def start(processes: int, out: Path, llm: Path, changed: dict[str, Any]) -> None:
-    """Run `fit` in processes that share every step, as torchrun starts them; waits for them."""
+def start(processes: int, out: Path, llm: Path, changed: dict[str, Any]) -> str:
+    """Run `fit` in processes that share every step, as torchrun starts them; what they said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -95,9 +95,12 @@ def start(processes: int, out: Path, llm: Path, changed: dict[str, Any]) -> None
         )
         for rank in range(processes)
     ]
+    said = ""
     for process in started:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()[-2000:]
+        errors = process.communicate(timeout=120)[1].decode()
+        assert process.returncode == 0, errors[-2000:]
+        said += errors
+    return said
 
 
 if __name__ == "__main__":

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from prospect.errors import ConfigError, DataError
-from prospect.model.config import DecisionLoss, ModelConfig
+from prospect.model.config import DecisionLoss, ModelConfig, Write
+from prospect.model.losses import Batch, read
+from prospect.model.network import build
+from prospect.samples.dataset import collate
+from prospect.samples.sequence import STATE_GEN
 from prospect.train.align import align, handled
 from prospect.train.config import AlignConfig, TrainConfig
 from prospect.train.run import train
@@ -76,6 +80,38 @@ def test_only_the_projector_moves_and_the_cosine_rises(tiny_llm: Path) -> None:
     again = tiny_model(tiny_llm)
     config = AlignConfig(steps=40, lr=3e-3)
     assert align(again.network, again.renderer, [WORK], features, config, seed=0) == (first, last)
+
+
+@pytest.mark.parametrize("write", ["generate", "match"])
+def test_contrast_tells_the_steps_apart(tiny_llm: Path, write: Write) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(llm=str(tiny_llm), projector="linear", write=write)
+    network, renderer = build(config, FEATURE_DIM, torch.float32)
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    contrast = AlignConfig(steps=60, kind="contrast", lr=3e-3)
+    first, last = align(network, renderer, [WORK], features, contrast, seed=0)
+    assert last > max(first, 0.95)
+    moved = {
+        name
+        for name, weight in network.state_dict().items()
+        if not torch.equal(weight, before[name])
+    }
+    own = {"pointer.matcher.sharpness"} if write == "match" else set()
+    new = {"up.weight", "up.bias", "output_norm.weight", "output_norm.bias"}
+    assert moved == {f"projector.{name}" for name in new} | own
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_an_aligned_model_points_at_what_it_sees(tiny_llm: Path) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(llm=str(tiny_llm), projector="linear", write="match")
+    network, renderer = build(config, FEATURE_DIM, torch.float32)
+    align(network, renderer, [WORK], features, AlignConfig(100, "contrast", 3e-3), seed=0)
+    # the step is chosen before anything but the projector has learned
+    batch = Batch(**collate([(renderer.clip(WORK), features(WORK).roll(-1, 0))], renderer.end_id))
+    readout = read(network.eval(), batch)
+    starts = readout.right[readout.kinds == STATE_GEN][[0, 2, 8]]
+    assert starts.all()
 
 
 def test_clips_that_say_nothing_are_an_error(tiny_llm: Path) -> None:
