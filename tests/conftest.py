@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# the models here are tiny: two threads that wait for each other at every product are slower than
+# one, and ten times slower on a busy machine
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
 
