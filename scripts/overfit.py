@@ -18,7 +18,9 @@ from prospect.model.config import LossWeights, ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.model.precision import resolve_dtype
 from prospect.stream.config import StreamConfig
-from prospect.stream.told import predict_told
+from prospect.stream.fed import predict_streams
+from prospect.stream.predict import Viewer
+from prospect.stream.session import make_engine
 from prospect.train.config import OptimConfig, TrainConfig
 
 MODEL = ModelConfig(num_layers=8)
@@ -54,13 +56,16 @@ def measure(data: Path, training: Path) -> list[dict[str, float]]:
     vectors, dim = stages.open_features((data,), MODEL, None)
     network, renderer = build(MODEL, dim, resolve_dtype("auto"))
     model = Checkpoint(network.eval(), renderer, MODEL, Thresholds(), 2.0, {})
+    config = StreamConfig()
+    engine = make_engine(model, config, config.num_slots)
+    viewer = Viewer(model, vectors, config, "told", False, engine)
     clips = stages.load_clips(data, None)
     folders = sorted(training.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
     curve = []
     for folder in folders:
         load_weights(network, folder)
-        told = [predict_told(model, [clip], vectors, StreamConfig(), "told") for clip in clips]
-        found = score(told)["systems"]["told [reference_dialogue]"]["groups"]["pooled"]
+        told = predict_streams(viewer, "told", [[clip] for clip in clips])
+        found = score(list(told))["systems"]["told [reference_dialogue]"]["groups"]["pooled"]
         right = found["start_accuracy_told"]["value"]
         curve.append({"step": int(folder.name.split("-")[1]), "start_accuracy": right})
     return curve

@@ -205,18 +205,15 @@ def _run(
 ) -> Iterator[Prediction]:
     """Load the model, unless there is nothing to do, and let it watch."""
     from prospect.stream.fed import predict_streams
+    from prospect.stream.predict import Viewer
+    from prospect.stream.session import make_engine
 
     if not streams:
         return
-    for made in predict_streams(
-        load(),
-        vectors,
-        settings.stream,
-        settings.system,
-        settings.fed,
-        settings.blind,
-        streams,
-    ):
+    model, config = load(), settings.stream
+    engine = make_engine(model, config, min(config.num_slots, len(streams)))
+    viewer = Viewer(model, vectors, config, settings.system, settings.blind, engine)
+    for made in predict_streams(viewer, settings.fed, streams):
         about = {"model": settings.checkpoint, "weights": weights, "mode": settings.fed}
         yield replace(made, details={**about, **made.details})
 

@@ -26,12 +26,14 @@ class StreamConfig:
 
     Attributes:
         policy: What happens when the context is full; see `prospect.stream.policies`.
+        kept_tokens: How many of the last tokens ``drop_middle`` keeps; ProAssist's 512.
         positions: What ``drop_middle`` does with the positions of the tokens it keeps.
         context_len: Tokens the model may see; None takes the model's.
         overlap_s: Seconds of frames that ``restate`` and ``summarize`` repeat.
         max_summary_tokens: Longest summary of ``summarize``.
         max_new_tokens: Longest utterance.
         max_user_tokens: Longest user turn; a longer one is an error.
+        num_slots: Most streams at once; each has room for a whole context.
         max_chunk: Most frames that are looked at in one forward pass, assuming silence; what
             follows a frame that acts is rolled back. 1 looks at every frame alone.
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
@@ -41,12 +43,14 @@ class StreamConfig:
     """
 
     policy: Policy = "restate"
+    kept_tokens: int = 512
     positions: Positions = "kept"
     context_len: int | None = None
     overlap_s: float = OVERLAP_S
     max_summary_tokens: int = 128
     max_new_tokens: int = 64
     max_user_tokens: int = 128
+    num_slots: int = 16
     max_chunk: int = 32
     speak_threshold: float | None = None
     update_threshold: float | None = None

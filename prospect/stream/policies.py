@@ -29,9 +29,6 @@ from prospect.stream.write import write_sentence
 if TYPE_CHECKING:
     from prospect.stream.session import Session
 
-KEPT_TOKENS = 512
-"""How many of the last tokens ``drop_middle`` keeps, as ProAssist does."""
-
 
 def restate(session: "Session") -> Job[None]:
     """Tell the state and the last utterances, repeat the last frames, as training's clips do."""
@@ -55,7 +52,7 @@ def drop_all(session: "Session") -> Job[None]:
 
 
 def drop_middle(session: "Session") -> Job[None]:
-    """Keep the prompt and the last `KEPT_TOKENS`, from the first whole frame among them on.
+    """Keep the prompt and the last `kept_tokens`, from the first whole frame among them on.
 
     What of the positions (`StreamConfig.positions`):
         kept: Tokens stay where they were; behind the prompt is a gap.
@@ -66,7 +63,7 @@ def drop_middle(session: "Session") -> Job[None]:
     """
     context, slots = session.context, session.engine.slots
     start = len(session.first_prompt.ids)
-    earliest = max(start, len(context.tokens) - KEPT_TOKENS)
+    earliest = max(start, len(context.tokens) - session.config.kept_tokens)
     stop = next(at for at in context.frame_starts if at >= earliest)
     length = context.num_read
     context.drop(start, stop)

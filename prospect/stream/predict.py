@@ -11,6 +11,7 @@ the user says.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
@@ -22,11 +23,12 @@ from torch import Tensor
 from prospect.errors import DataError
 from prospect.files import atomic_path, read_lines, record_to_json
 from prospect.model.checkpoint import Checkpoint
-from prospect.samples.clips import without_answers
+from prospect.samples.clips import join, without_answers
 from prospect.samples.dataset import Features
 from prospect.stream.config import StreamConfig
+from prospect.stream.engine import Engine, Job
 from prospect.stream.live import percentiles
-from prospect.stream.session import FrameResult, Session
+from prospect.stream.session import FrameResult, Session, make_engine
 from prospect.stream.unconstrained import counted
 from prospect.types import Clip, Event, Prediction
 
@@ -147,6 +149,27 @@ def _is_whole(out: Path, key: str, due: Mapping[_Place, Sequence[Clip]]) -> bool
     return places == list(due) and all(value["details"].get("key") == key for value in found)
 
 
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who watches streams, and how.
+
+    Attributes:
+        model: Network in evaluation mode on its device.
+        features: Frame vectors of a stream.
+        config: Of the sessions.
+        system: Name under which predictions are scored.
+        blind: Show the first frame all the time: what remains is what needs no eyes.
+        engine: Of the model; watches as many streams at once as it has slots.
+    """
+
+    model: Checkpoint
+    features: Features
+    config: StreamConfig
+    system: str
+    blind: bool
+    engine: Engine
+
+
 def predict_stream(
     model: Checkpoint,
     stream: Clip,
@@ -155,64 +178,66 @@ def predict_stream(
     system: str,
     blind: bool = False,
 ) -> Prediction:
+    """One dialogue's video alone, self-fed; arguments as of `Viewer`.
+
+    Raises:
+        DataError: the stream's frame rate isn't the one the model was trained at.
+    """
+    engine = make_engine(model, config, 1)
+    return engine.run(watching(Viewer(model, features, config, system, blind, engine), [stream]))
+
+
+def watching(viewer: Viewer, parts: Sequence[Clip]) -> Job[Prediction]:
     """One dialogue's video, self-fed: only the user's words are given.
 
     Args:
-        model: Network in evaluation mode on its device.
-        stream: A whole dialogue.
-        features: Frame vectors of a stream.
-        config: Of the session.
-        system: Name under which the prediction is scored.
-        blind: Show the first frame all the time: what remains is what needs no eyes.
-
-    Raises:
-        DataError: the stream's frame rate isn't the one the model was trained at.
+        viewer: Who watches.
+        parts: Clips of one dialogue, in order.
     """
-    vectors = seen_vectors(model, stream, features, blind)
-    session = open_session(model, stream, config)
+    stream = join(parts)
+    vectors = seen_vectors(viewer, stream)
     began = time.perf_counter()
     results: list[FrameResult] = []
-    for start, stop, said in _until_user_speaks(stream):
-        results += session.advance(vectors[start - stream.start_frame : stop - stream.start_frame])
-        if said is not None:
-            session.say(said)
-    elapsed_s = time.perf_counter() - began
-    first_ms = [ms for result in results if (ms := result.first_token_ms) is not None]
-    numbers = live_details(
-        [result.latency_ms for result in results], first_ms, elapsed_s, model.fps
-    )
-    return answered(
-        model,
-        stream,
-        session,
-        config,
-        system,
-        probs=[(result.speak_prob, result.update_prob) for result in results],
-        events=session.events,
-        details=numbers,
-    )
+    with closing(open_session(viewer, stream)) as session:
+        for start, stop, said in _until_user_speaks(stream):
+            ahead = vectors[start - stream.start_frame : stop - stream.start_frame]
+            results += yield from session.advancing(ahead)
+            if said is not None:
+                session.say(said)
+        elapsed_s = time.perf_counter() - began
+        first_ms = [ms for result in results if (ms := result.first_token_ms) is not None]
+        latency_ms = [result.latency_ms for result in results]
+        return answered(
+            viewer,
+            stream,
+            session,
+            probs=[(result.speak_prob, result.update_prob) for result in results],
+            events=session.events,
+            details=live_details(latency_ms, first_ms, elapsed_s, viewer.model.fps),
+        )
 
 
-def seen_vectors(model: Checkpoint, stream: Clip, features: Features, blind: bool) -> Tensor:
-    """(F, P, E) what a model sees of a stream; ``blind`` repeats the first frame.
+def seen_vectors(viewer: Viewer, stream: Clip) -> Tensor:
+    """(F, P, E) what a viewer sees of a stream.
 
     Raises:
         DataError: the stream's frame rate isn't the one the model was trained at.
     """
-    if stream.fps != model.fps:
+    fps = viewer.model.fps
+    if stream.fps != fps:
         raise DataError(
             f"{stream.dialogue_id} has {stream.fps:g} frames/s, the model was trained at "
-            f"{model.fps:g}; make its clips again with --fps {model.fps:g}"
+            f"{fps:g}; make its clips again with --fps {fps:g}"
         )
-    vectors = features(stream)
-    return vectors[:1].expand_as(vectors) if blind else vectors
+    vectors = viewer.features(stream)
+    return vectors[:1].expand_as(vectors) if viewer.blind else vectors
 
 
-def open_session(model: Checkpoint, stream: Clip, config: StreamConfig) -> Session:
+def open_session(viewer: Viewer, stream: Clip) -> Session:
     """A session before a stream's first frame; of its references it knows nothing."""
     return Session(
-        model,
-        config,
+        viewer.model,
+        viewer.config,
         stream.task,
         state=stream.state,
         recent=stream.recent,
@@ -222,15 +247,14 @@ def open_session(model: Checkpoint, stream: Clip, config: StreamConfig) -> Sessi
         start_frame=stream.start_frame,
         kind=stream.kind,
         progress=stream.progress,
+        engine=viewer.engine,
     )
 
 
 def answered(
-    model: Checkpoint,
+    viewer: Viewer,
     stream: Clip,
     session: Session,
-    config: StreamConfig,
-    system: str,
     *,
     probs: Sequence[tuple[float, float]],
     events: Sequence[Event],
@@ -239,18 +263,16 @@ def answered(
     """A stream's record.
 
     Args:
-        model: Of the session.
+        viewer: Of the session.
         stream: With its references.
         session: Which has watched it.
-        config: Of the session.
-        system: Name.
         probs: Of speaking and of updating, one pair a frame.
         events: What it did.
         details: Beside what made it and how much it wrote.
     """
     moves = [event.transitions for event in events if event.transitions]
     return replace(
-        without_answers(stream, system),
+        without_answers(stream, viewer.system),
         events=tuple(events),
         speak_prob=tuple(round(speak, 4) for speak, _ in probs),
         update_prob=tuple(round(update, 4) for _, update in probs),
@@ -258,12 +280,12 @@ def answered(
         update_threshold=session.thresholds.update,
         refreshes=tuple(session.refreshes),
         details={
-            **made_by(model),
-            "policy": config.policy,
-            "max_chunk": config.max_chunk,
-            "batch": 1,
-            "update_tokens": sum(len(model.renderer.state_turn(one)) for one in moves),
-            **(counted(session.written) if config.unconstrained else {}),
+            **made_by(viewer.model),
+            "policy": viewer.config.policy,
+            "max_chunk": viewer.config.max_chunk,
+            "batch": viewer.engine.slots.num_slots,
+            "update_tokens": sum(len(viewer.model.renderer.state_turn(one)) for one in moves),
+            **(counted(session.written) if viewer.config.unconstrained else {}),
             **details,
         },
     )
@@ -295,7 +317,8 @@ def live_details(
 
     Returns:
         ``frames_per_s``; ``real_time_factor``, seconds of work a second of video; p50, p95 and p99
-        of both latencies, the second only if something was said.
+        of both latencies, the second only if something was said. Beside other streams the work
+        includes theirs.
     """
     numbers: Details = {
         "frames_per_s": round(len(latency_ms) / elapsed_s, 1),

@@ -298,8 +298,8 @@ class Session:
             if len(self.context.tokens) + size > self._limit:
                 raise ConfigError(
                     f"after a refresh the context has {len(self.context.tokens)} tokens of "
-                    f"{self._limit} usable; raise context_len, or lower overlap_s, max_new_tokens "
-                    "or max_user_tokens"
+                    f"{self._limit} usable; raise context_len, or lower overlap_s, kept_tokens, "
+                    "max_new_tokens or max_user_tokens"
                 )
         return (self._limit - len(self.context.tokens)) // size
 

@@ -7,6 +7,7 @@ fitted to. One forward pass a clip reads everything but what is asked in between
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -21,39 +22,40 @@ from prospect.model.decide import SPEAK, UPDATE
 from prospect.model.losses import Batch, read
 from prospect.model.teacher import as_prediction
 from prospect.samples.clips import join
-from prospect.samples.dataset import Features, collate
+from prospect.samples.dataset import collate
 from prospect.samples.labels import ACT, UNLABELLED
 from prospect.samples.sequence import SPEAK_GEN, STATE_GEN, Rendered, Renderer
-from prospect.stream.config import StreamConfig
 from prospect.stream.decide import rules
-from prospect.stream.predict import answered, made_by, open_session, reference_fed, seen_vectors
+from prospect.stream.engine import Job
+from prospect.stream.predict import (
+    Viewer,
+    answered,
+    made_by,
+    open_session,
+    reference_fed,
+    seen_vectors,
+)
 from prospect.types import Clip, Event, Prediction
 
 
-def predict_teacher_forced(
-    model: Checkpoint,
-    parts: Sequence[Clip],
-    features: Features,
-    config: StreamConfig,
-    system: str,
-    blind: bool = False,
-) -> Prediction:
+def reading(viewer: Viewer, parts: Sequence[Clip]) -> Job[Prediction]:
     """Every frame's probabilities with the references before it in the context; nothing is written.
 
     Args:
-        model: Network in evaluation mode on its device.
+        viewer: Who reads.
         parts: Clips of one dialogue, each of which fits a context.
-        features: Frame vectors of a stream.
-        config: Decides by which thresholds a frame is right.
-        system: Name under which it is scored.
-        blind: Show the first frame all the time.
 
     Returns:
         No events; ``details`` has the numbers of `prospect.metrics.forced.TEXT`.
     """
-    stream = join(parts)
-    vectors = seen_vectors(model, stream, features, blind)
-    speak, update = rules(model.thresholds, config)
+    yield from ()  # whole clips go through the model as in training, past the engine
+    return _read(viewer, parts)
+
+
+def _read(viewer: Viewer, parts: Sequence[Clip]) -> Prediction:
+    model, stream = viewer.model, join(parts)
+    vectors = seen_vectors(viewer, stream)
+    speak, update = rules(model.thresholds, viewer.config)
     limits = Thresholds(speak.threshold, update.threshold)
     probs, totals = [], Counter(dict.fromkeys(TEXT, 0.0))
     for clip in parts:
@@ -64,58 +66,52 @@ def predict_teacher_forced(
         probs.append((clip, found))
         totals.update(numbers)
     return replace(
-        as_prediction(stream, probs, system),
+        as_prediction(stream, probs, viewer.system),
         speak_threshold=limits.speak,
         update_threshold=limits.update,
         details={**made_by(model), **{name: round(totals[name], 4) for name in TEXT}},
     )
 
 
-def predict_told(
-    model: Checkpoint,
-    parts: Sequence[Clip],
-    features: Features,
-    config: StreamConfig,
-    system: str,
-    blind: bool = False,
-) -> Prediction:
+def telling(viewer: Viewer, parts: Sequence[Clip]) -> Job[Prediction]:
     """What the model writes at every reference transition, told the moment and all before it.
 
     Returns:
         Events at the references' frames, probabilities of a stream that the references are forced
-        on, and the numbers of `predict_teacher_forced`, whose arguments it takes.
+        on, and the numbers of `reading`, whose arguments it takes.
     """
     stream = join(parts)
-    vectors = seen_vectors(model, stream, features, blind)
-    session = open_session(model, stream, config)
+    vectors = seen_vectors(viewer, stream)
     probs: list[tuple[float, float]] = []
     answers: list[Event] = []
     forced = reference_fed(stream)
     done = 0
-    for event in (event for event in stream.events if event.transitions):
-        # the frame itself comes without its event, which would else be in the context already
-        stop = event.frame + 1 - stream.start_frame
-        results = session.advance(vectors[done:stop], [*forced[done : stop - 1], None])
-        probs += [(result.speak_prob, result.update_prob) for result in results]
-        answers.append(Event(event.frame, session.ask()))
-        again = session.tell(event)
-        if again is not None:
-            probs[-1] = (again, probs[-1][1])
-        done = stop
-    if done < len(vectors):
-        results = session.advance(vectors[done:], forced[done:])
-        probs += [(result.speak_prob, result.update_prob) for result in results]
-    read_in_one = predict_teacher_forced(model, parts, features, config, system, blind)
-    found = answered(
-        model,
-        stream,
-        session,
-        config,
-        system,
-        probs=probs,
-        events=answers,
-        details={name: read_in_one.details[name] for name in TEXT},
-    )
+    with closing(open_session(viewer, stream)) as session:
+        for event in (event for event in stream.events if event.transitions):
+            # the frame itself comes without its event, which would else be in the context already
+            stop = event.frame + 1 - stream.start_frame
+            results = yield from session.advancing(
+                vectors[done:stop], [*forced[done : stop - 1], None]
+            )
+            probs += [(result.speak_prob, result.update_prob) for result in results]
+            moves = yield from session.asking()
+            answers.append(Event(event.frame, moves))
+            again = yield from session.telling(event)
+            if again is not None:
+                probs[-1] = (again, probs[-1][1])
+            done = stop
+        if done < len(vectors):
+            results = yield from session.advancing(vectors[done:], forced[done:])
+            probs += [(result.speak_prob, result.update_prob) for result in results]
+        numbers = _read(viewer, parts).details
+        found = answered(
+            viewer,
+            stream,
+            session,
+            probs=probs,
+            events=answers,
+            details={name: numbers[name] for name in TEXT},
+        )
     return replace(found, fed="reference_dialogue")
 
 

@@ -103,7 +103,9 @@ def test_a_matcher_adds_to_every_move_of_a_step_by_hand() -> None:
             # a line of 8 words of that size, none like another, has length 1
             alike = (frame @ steps[q, step, 4:]).item() / (0.5 * math.sqrt(4 * 8))
             expected = [math.exp(2.3) * alike] * 3  # hidden states say nothing yet
-            assert scores[q, 1 + 3 * step : 4 + 3 * step].tolist() == pytest.approx(expected, abs=1e-5)
+            assert scores[q, 1 + 3 * step : 4 + 3 * step].tolist() == pytest.approx(
+                expected, abs=1e-5
+            )
 
 
 def test_the_next_choice_at_a_frame_sees_the_same_frame() -> None:

@@ -16,8 +16,9 @@ from prospect.samples.clips import cut, state_after
 from prospect.samples.sequence import NONE
 from prospect.stream import fed
 from prospect.stream.config import StreamConfig
-from prospect.stream.fed import RUNS, predict_streams
-from prospect.stream.session import Session
+from prospect.stream.fed import predict_streams
+from prospect.stream.predict import Viewer
+from prospect.stream.session import Session, make_engine
 from prospect.stream.told import text_numbers
 from prospect.types import Clip, Event, Prediction, Transition
 from tests.clips import random_stream
@@ -33,8 +34,8 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[Session]:
     opened: list[Session] = []
     really_open = fed.open_session
 
-    def note(model: Checkpoint, stream: Clip, config: StreamConfig) -> Session:
-        opened.append(really_open(model, stream, config))
+    def note(viewer: Viewer, stream: Clip) -> Session:
+        opened.append(really_open(viewer, stream))
         return opened[-1]
 
     monkeypatch.setattr(fed, "open_session", note)
@@ -50,7 +51,12 @@ def eager(model: Checkpoint, stream: Clip) -> Checkpoint:
 
 
 def run(model: Checkpoint, stream: Clip, mode: fed.Feed) -> Prediction:
-    return RUNS[mode](model, [stream], vectors, CONFIG, "x", False)
+    (made,) = predict_streams(viewer(model), mode, [[stream]])
+    return made
+
+
+def viewer(model: Checkpoint) -> Viewer:
+    return Viewer(model, vectors, CONFIG, "x", False, make_engine(model, CONFIG, 1))
 
 
 def test_a_reference_dialogue_is_seen_as_training_renders_it(
@@ -113,8 +119,7 @@ def _every_frame(stream: Clip) -> list[Event]:
 
 
 def _self_fed(model: Checkpoint, stream: Clip) -> Prediction:
-    (made,) = predict_streams(model, vectors, CONFIG, "x", "self", False, [[stream]])
-    return made
+    return run(model, stream, "self")
 
 
 def test_a_model_without_a_state_only_speaks(tiny_llm: Path) -> None:
@@ -132,7 +137,7 @@ def test_numbers_of_the_references_texts_equal_a_plain_loop(tiny_llm: Path, mode
     stream = random_stream(0, num_frames=120)
     clips = cut(stream, model.renderer, 320, 0)
     assert len(clips) > 1
-    made = RUNS[mode](model, clips, vectors, CONFIG, "x", False)
+    (made,) = predict_streams(viewer(model), mode, [clips])
     nll = tokens = right = turns = 0.0
     for clip in clips:
         rendered = model.renderer.clip(clip)

@@ -13,8 +13,9 @@ from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.proassist_jsonl import read_proassist_jsonl
 from prospect.samples.legacy.prospect_json import read_prospect_json
 from prospect.stream.config import StreamConfig
-from prospect.stream.session import Session
-from prospect.stream.told import predict_told
+from prospect.stream.fed import predict_streams
+from prospect.stream.predict import Viewer
+from prospect.stream.session import Session, make_engine
 from prospect.toy.world import annotations
 from prospect.types import Annotation, Clip
 from tests.models import FEATURE_DIM, tiny_model
@@ -96,13 +97,15 @@ def test_told_streams_answer_every_reference_transition_and_change_nothing(
     model: Checkpoint,
 ) -> None:
     stream = streams_of(annotations("train", 1, 0)[0])[0]
-    told = predict_told(
+    viewer = Viewer(
         model,
-        [stream],
         lambda clip: frames(clip.stop_frame - clip.start_frame),
         StreamConfig(),
         "told",
+        False,
+        make_engine(model, StreamConfig(), 1),
     )
+    (told,) = predict_streams(viewer, "told", [[stream]])
     due = [event.frame for event in stream.events if event.transitions]
     assert [event.frame for event in told.events] == due
     assert all(event.transitions for event in told.events)

@@ -1,0 +1,144 @@
+"""Many streams in one engine do what each does alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from prospect.errors import ConfigError, DataError
+from prospect.model import slots
+from prospect.model.checkpoint import Checkpoint
+from prospect.model.slots import stream_rows
+from prospect.samples.sequence import Prompt
+from prospect.stream.config import StreamConfig
+from prospect.stream.context import Context
+from prospect.stream.engine import Ask
+from prospect.stream.fed import predict_streams
+from prospect.stream.predict import Viewer, predict_stream
+from prospect.stream.session import Session, make_engine
+from prospect.types import Clip, Prediction
+from tests.clips import random_stream
+from tests.models import tiny_model, with_thresholds
+from tests.stream.test_session import vectors
+
+
+def eager(llm: Path, context_len: int = 700) -> Checkpoint:
+    """Acts at about one frame in ten."""
+    model = with_thresholds(tiny_model(llm, context_len=context_len), 1.0, 1.0)
+    silent = predict_stream(model, random_stream(0, num_frames=200), vectors, StreamConfig(), "x")
+    return with_thresholds(model, sorted(silent.speak_prob)[-20], sorted(silent.update_prob)[-20])
+
+
+def together(
+    model: Checkpoint, config: StreamConfig, streams: Sequence[Clip], num_slots: int
+) -> dict[str, Prediction]:
+    engine = make_engine(model, config, num_slots)
+    viewer = Viewer(model, vectors, config, "x", False, engine)
+    made = predict_streams(viewer, "self", [[stream] for stream in streams])
+    return {prediction.dialogue_id: prediction for prediction in made}
+
+
+@pytest.mark.parametrize("num_slots", [3, 16])
+@pytest.mark.parametrize("policy", ["restate", "summarize", "drop_middle", "drop_all"])
+def test_streams_side_by_side_equal_streams_alone(
+    tiny_llm: Path, policy: str, num_slots: int
+) -> None:
+    model = eager(tiny_llm)
+    config = StreamConfig(
+        policy=policy,  # type: ignore[arg-type]
+        max_new_tokens=8,
+        max_summary_tokens=8,
+        kept_tokens=128,
+    )
+    # of different lengths, so that slots are used again in mid-run
+    streams = [random_stream(seed, num_frames=60 + 70 * seed) for seed in range(5)]
+    found = together(model, config, streams, num_slots)
+    assert len(found) == len(streams)
+    assert any(prediction.refreshes for prediction in found.values())
+    for stream in streams:
+        alone = predict_stream(model, stream, vectors, replace(config, max_chunk=1), "x")
+        beside = found[stream.dialogue_id]
+        assert beside.events == alone.events
+        assert beside.refreshes == alone.refreshes
+        torch.testing.assert_close(
+            torch.tensor([beside.speak_prob, beside.update_prob]),
+            torch.tensor([alone.speak_prob, alone.update_prob]),
+            atol=2e-4,  # 1e-4 and the rounding to 4 digits
+            rtol=0,
+        )
+
+
+def test_one_bad_stream_leaves_the_others_alone(tiny_llm: Path) -> None:
+    model = eager(tiny_llm)
+    config = StreamConfig(max_new_tokens=8)
+    streams = [random_stream(seed, num_frames=80) for seed in range(3)]
+    slow = replace(streams[1], fps=1.0)
+    engine = make_engine(model, config, 2)
+    viewer = Viewer(model, vectors, config, "x", False, engine)
+    made: list[Prediction] = []
+    with pytest.raises(DataError, match="1 frames/s"):
+        made.extend(predict_streams(viewer, "self", [[streams[0]], [slow], [streams[2]]]))
+    assert {one.dialogue_id: one.events for one in made} == {
+        stream.dialogue_id: predict_stream(model, stream, vectors, config, "x").events
+        for stream in (streams[0], streams[2])
+    }
+
+
+def test_slots_are_given_back(tiny_llm: Path) -> None:
+    model = tiny_model(tiny_llm)
+    engine = make_engine(model, StreamConfig(), 1)
+    task = random_stream(0).task
+    session = Session(model, StreamConfig(), task, engine=engine)
+    with pytest.raises(ConfigError, match="all 1 slots are taken"):
+        Session(model, StreamConfig(), task, engine=engine)
+    session.close()
+    forgotten = Session(model, StreamConfig(), task, engine=engine)
+    del forgotten
+    Session(model, StreamConfig(), task, engine=engine)
+
+
+def test_what_a_slot_held_before_is_not_seen(tiny_llm: Path) -> None:
+    model = eager(tiny_llm)
+    stream = random_stream(1, num_frames=50)
+    engine = make_engine(model, StreamConfig(), 1)
+    viewer = Viewer(model, vectors, StreamConfig(max_new_tokens=8), "x", False, engine)
+    list(predict_streams(viewer, "self", [[random_stream(3, num_frames=150)]]))
+    (found,) = predict_streams(viewer, "self", [[stream]])
+    alone = predict_stream(model, stream, vectors, StreamConfig(max_new_tokens=8), "x")
+    assert found.speak_prob == alone.speak_prob
+    assert found.events == alone.events
+
+
+def test_one_pass_over_ragged_streams_equals_a_pass_each(tiny_llm: Path) -> None:
+    model = tiny_model(tiny_llm)
+    engine = make_engine(model, StreamConfig(), 3)
+    contexts = [Context(slot, Prompt(list(range(105, 120 + 9 * slot)), [])) for slot in range(3)]
+    engine.forward([Ask(context, []) for context in contexts])
+    for context, more in zip(contexts, ([130], [131, 132], list(range(140, 160))), strict=True):
+        context.add(more)
+    asks = [Ask(context, [len(context.tokens) - 1]) for context in contexts]
+    hidden = engine.forward([*asks[1:], asks[0]])
+    for context, found in zip([*contexts[1:], contexts[0]], hidden, strict=True):
+        with torch.inference_mode():
+            plain = model.network(torch.tensor([context.tokens]), torch.empty(0, 1, 12))[0, -1]
+        torch.testing.assert_close(found[0], plain, atol=1e-4, rtol=1e-4)
+
+
+def test_both_ways_to_attend_are_the_same() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    keys, values = draw(4, 2, 50, 8), draw(4, 2, 50, 8)
+    streams = [(2, 10, 1), (0, 0, 7), (3, 30, 5)]
+    query = draw(6, 13, 8)
+    one = slots._one_by_one(query, keys, values, streams, 0.3)
+    torch.testing.assert_close(one, slots._together(query, keys, values, streams, 0.3))
+    # the slow way: the last query of the third stream over its 35 keys, two queries a key head
+    scores = 0.3 * query[1, 12] @ keys[3, 0, :35].T
+    torch.testing.assert_close(one[1, 12], scores.softmax(-1) @ values[3, 0, :35])
+    assert stream_rows(streams).shape == (1, 1, 3, 3)
