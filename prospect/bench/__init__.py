@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prospect.bench.config import TrainBench
+from prospect.bench.config import StreamBench, TrainBench
 from prospect.errors import ConfigError
 from prospect.files import write_json
 from prospect.provenance import about_this_machine
@@ -25,9 +25,11 @@ class BenchConfig:
 
     Attributes:
         train: Of ``bench train``.
+        stream: Of ``bench stream``.
     """
 
     train: TrainBench = field(default_factory=TrainBench)
+    stream: StreamBench = field(default_factory=StreamBench)
 
 
 class Measured(NamedTuple):
@@ -48,6 +50,12 @@ def _train(settings: BenchConfig) -> Measured:
     return Measured(*bench_train(settings.train))
 
 
+def _stream(settings: BenchConfig) -> Measured:
+    from prospect.bench.stream import bench_stream
+
+    return Measured(*bench_stream(settings.stream))
+
+
 def _score(settings: BenchConfig) -> Measured:
     from prospect.bench.score import bench_score
 
@@ -55,7 +63,11 @@ def _score(settings: BenchConfig) -> Measured:
     return Measured({"match_ratio": found["match_ratio"]}, found["score"])
 
 
-BENCHES: dict[str, Callable[[BenchConfig], Measured]] = {"train": _train, "score": _score}
+BENCHES: dict[str, Callable[[BenchConfig], Measured]] = {
+    "train": _train,
+    "stream": _stream,
+    "score": _score,
+}
 """Stage -> what measures it; `all` runs every one."""
 
 
@@ -63,6 +75,7 @@ def bench(
     stage: str,
     out: Path,
     train: TrainBench = TrainBench(),  # noqa: B008  frozen
+    stream: StreamBench = StreamBench(),  # noqa: B008  frozen
 ) -> None:
     """Measure a stage against the plain way of doing the same, and write the ratios.
 
@@ -70,13 +83,14 @@ def bench(
         stage: One of `BENCHES`, or ``all``.
         out: JSON file.
         train: Settings of ``bench train``.
+        stream: Settings of ``bench stream``.
 
     Raises:
         ConfigError: no such stage.
     """
     if stage != ALL and stage not in BENCHES:
         raise ConfigError(f"no bench {stage!r}; there are {', '.join(BENCHES)} and {ALL}")
-    settings = BenchConfig(train)
+    settings = BenchConfig(train, stream)
     found = {name: BENCHES[name](settings) for name in BENCHES if stage in (name, ALL)}
     headline = {key: value for one in found.values() for key, value in one.ratios.items()}
     details = {name: one.details for name, one in found.items()}

@@ -47,3 +47,33 @@ class TrainBench:
                 f"{self.num_videos} videos give fewer than the {wanted} clips of "
                 f"{self.steps} + 1 steps; set num_videos to {-(-wanted // 3)} or more"
             )
+
+
+@dataclass(frozen=True)
+class StreamBench:
+    """Streams to be watched.
+
+    Attributes:
+        model: What watches; its heads, projector and adapters have learned nothing.
+        num_streams: Watched at once; toy dialogues with users who talk some.
+        num_plain: Of these, how many the single ways watch, one after the other.
+        min_duration_s: Of the toy videos.
+        max_chunk: Frames looked at ahead.
+        max_new_tokens: Of a sentence, which a model that learned nothing never ends; the mean of
+            the scripted toy sentences.
+        feature_dim: Width of the frame vectors.
+        dtypes: Of weights and arithmetic, one after the other.
+        num_threads: On the CPU; None takes torch's choice.
+        seed: Of dialogues, weights and frame vectors.
+    """
+
+    model: ModelConfig = field(default_factory=_toy_model)
+    num_streams: int = 16
+    num_plain: int = 2
+    min_duration_s: float = 300.0
+    max_chunk: int = 32
+    max_new_tokens: int = 12
+    feature_dim: int = 1280
+    dtypes: tuple[str, ...] = ("bfloat16", "float32")
+    num_threads: int | None = None
+    seed: int = 0

@@ -51,6 +51,10 @@ class Engine:
         num_slots: Most streams at once.
         context_len: Most tokens of each.
         tokens_per_frame: P.
+
+    Attributes:
+        slots: Keys and values.
+        vector_shape: (P, E) of a frame.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class Engine:
         self.network = network
         self.slots = Slots(num_slots, context_len)
         self._free = list(reversed(range(num_slots)))
-        self._vector_shape = (tokens_per_frame, network.feature_dim)
+        self.vector_shape = (tokens_per_frame, network.feature_dim)
 
     def take(self) -> int:
         """A slot for a new stream; `release` it when the stream ends.
@@ -98,7 +102,7 @@ class Engine:
         frames = [frame for one in waiting for frame in one.frames]
         hidden = self.network(
             torch.tensor([[token for one in waiting for token in one.ids]], device=device),
-            stacked(frames, self._vector_shape).to(device),
+            stacked(frames, self.vector_shape).to(device),
             self.slots,
             torch.tensor([[at for one in waiting for at in one.positions]], device=device),
             rows,
