@@ -26,9 +26,9 @@ from prospect.bench.meter import Meter
 from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.errors import ConfigError
 from prospect.files import text_hash
+from prospect.firing import DecisionRule
 from prospect.frames.encoders import num_vectors
 from prospect.model.checkpoint import Checkpoint
-from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
 from prospect.samples.clips import whole_clip
 from prospect.stages import say
@@ -82,10 +82,9 @@ def bench_stream(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any
     ratios: dict[str, float] = {}
     details: dict[str, Any] = {"settings": repr(settings)}
     for dtype in settings.dtypes:
-        model = _acting(settings, dtype, streams)
-        silent = replace(model, thresholds=Thresholds(1.0, 1.0))
-        for kind, acting in (("with_text", model), ("silent", silent)):
-            found = {name: measure(acting, name, streams, settings) for name in WAYS}
+        model = _model(settings, dtype)
+        for kind, rules in (("with_text", _rules(streams)), ("silent", _NEVER)):
+            found = {name: measure(model, name, rules, streams, settings) for name in WAYS}
             plain = found["plain"]
             for name, one in found.items():
                 details[f"{dtype} {kind} {name}"] = {
@@ -99,6 +98,7 @@ def bench_stream(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any
 
 
 WAYS = ("plain", "single", "batched")
+_NEVER = (DecisionRule(1.0), DecisionRule(1.0))
 
 
 class Measured(NamedTuple):
@@ -109,7 +109,11 @@ class Measured(NamedTuple):
 
 
 def measure(
-    model: Checkpoint, name: str, streams: Sequence[Clip], settings: StreamBench
+    model: Checkpoint,
+    name: str,
+    rules: tuple[DecisionRule, DecisionRule],
+    streams: Sequence[Clip],
+    settings: StreamBench,
 ) -> Measured:
     """Watch one way: all streams at once, or the first `num_plain` one after the other."""
     many = name == "batched"
@@ -117,7 +121,8 @@ def measure(
     config = StreamConfig(
         max_chunk=1 if name == "plain" else settings.max_chunk,
         max_new_tokens=settings.max_new_tokens,
-        context_len=settings.model.context_len,
+        speak_rule=rules[0],
+        update_rule=rules[1],
     )
     engine = make_engine(model, config, len(chosen) if many else 1)
     if name == "plain":
@@ -173,20 +178,26 @@ def toy_streams(settings: StreamBench) -> list[Clip]:
     ]
 
 
-def _acting(settings: StreamBench, dtype: str, streams: Sequence[Clip]) -> Checkpoint:
-    """The model, with thresholds at which it acts as often as the references do."""
+def _rules(streams: Sequence[Clip]) -> tuple[DecisionRule, DecisionRule]:
+    """Speak and update as often as the references do, whatever a model that learned nothing says.
+
+    A threshold alone can't: what is written changes the probabilities that follow.
+    """
+    events = [event for stream in streams for event in stream.events]
+    minutes = sum(stream.stop_frame - stream.start_frame for stream in streams) / FPS / 60
+    spoken = sum(event.speech is not None for event in events)
+    updated = sum(bool(event.transitions) for event in events)
+    speak, update = (
+        DecisionRule(kind="rate", per_minute=count / minutes) for count in (spoken, updated)
+    )
+    return speak, update
+
+
+def _model(settings: StreamBench, dtype: str) -> Checkpoint:
     model = untrained(settings.model, settings.feature_dim, FPS, resolve_dtype(dtype))
     model.network.to(default_device())
     model.network.merge_adapters()
-    silent = replace(model, thresholds=Thresholds(1.0, 1.0))
-    seen = measure(silent, "single", streams, settings).made
-    watched = [stream for stream in streams if stream.dialogue_id in seen]
-    events = [event for stream in watched for event in stream.events]
-    speak = sorted(prob for one in seen.values() for prob in one.speak_prob)
-    update = sorted(prob for one in seen.values() for prob in one.update_prob)
-    spoken = sum(event.speech is not None for event in events)
-    updated = sum(bool(event.transitions) for event in events)
-    return replace(model, thresholds=Thresholds(speak[-spoken - 1], update[-updated - 1]))
+    return model
 
 
 def _vectors(settings: StreamBench) -> Callable[[Clip], Tensor]:

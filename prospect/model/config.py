@@ -70,9 +70,9 @@ class ModelConfig:
         cascade: Whether speak is read again after a transition was written, with the transition in
             view; token decisions always do.
         write: ``generate`` writes a transition token by token, ``point`` chooses it by comparing
-            the frame with the step lines of the prompt (`prospect.model.point`), ``match`` like
-            it by hidden states and by the words that the projected frame is nearest to, which
-            needs few examples once the projector is aligned by ``contrast``; legal in all ways.
+            the frame with the step lines of the prompt (`prospect.model.point`), ``match``
+            takes the step whose words the projected frame is nearest to, which needs few examples
+            once the projector is aligned by ``contrast``; legal in all ways.
         roles: Headers of state and assistant turns: of the LLM's ``chat`` format, or ``tokens`` of
             their own.
         moves: The vocabulary of transitions, the one its data was labelled with; ``reopen`` is for

@@ -52,20 +52,18 @@ class Matcher(nn.Module):
 class Pointer(nn.Module):
     """One bilinear form a move, of rank 64: score(move, step) = <W_move q, K step> / 8.
 
-    With a matcher, its score is added to every move of a step; vectors are then 2 D wide: hidden
-    states, then what is matched (`prospect.model.network.Network.forward`).
+    With a matcher: score(move, step) = w_move q + its score of the step. Hidden states then say
+    what happens, what is seen to which step; forms over both learn steps by heart. Vectors are 2 D
+    wide: hidden states, then what is matched (`prospect.model.network.Network.embed`).
     """
 
     def __init__(self, hidden_dim: int, matcher: Matcher | None = None) -> None:
         super().__init__()
         self.matcher = matcher
-        self.query = nn.Linear(hidden_dim, NUM_MOVES * _RANK)
-        self.key = nn.Linear(hidden_dim, _RANK)
+        rank = _RANK if matcher is None else 1
+        self.query = nn.Linear(hidden_dim, NUM_MOVES * rank)
+        self.key = nn.Linear(hidden_dim, _RANK) if matcher is None else None
         self.stop = nn.Linear(hidden_dim, 1)
-        if matcher is not None:
-            # what is seen decides until the hidden states have something to say
-            nn.init.zeros_(self.query.weight)
-            nn.init.zeros_(self.query.bias)
 
     def forward(self, query: Tensor, steps: Tensor) -> Tensor:
         """Scores of all options, fp32.
@@ -77,12 +75,15 @@ class Pointer(nn.Module):
         Returns:
             (Q, 1 + 3 S): to stop, then every move of every step.
         """
-        dim, dtype = self.key.in_features, self.key.weight.dtype
-        chooses, lines = query[..., :dim].to(dtype), steps[..., :dim].to(dtype)
-        wanted = self.query(chooses).unflatten(-1, (NUM_MOVES, _RANK))
-        scores = torch.einsum("qmr,qsr->qsm", wanted, self.key(lines)) / math.sqrt(_RANK)
-        if self.matcher is not None:
-            scores = scores + self.matcher(query[..., dim:], steps[..., dim:])[..., None]
+        dim, dtype = self.stop.in_features, self.stop.weight.dtype
+        chooses = query[..., :dim].to(dtype)
+        wanted = self.query(chooses).unflatten(-1, (NUM_MOVES, -1))
+        if self.key is not None:
+            keys = self.key(steps[..., :dim].to(dtype))
+            scores = torch.einsum("qmr,qsr->qsm", wanted, keys) / math.sqrt(_RANK)
+        else:
+            assert self.matcher is not None
+            scores = wanted.mT + self.matcher(query[..., dim:], steps[..., dim:])[..., None]
         return torch.cat([self.stop(chooses), scores.flatten(1)], 1).float()
 
     def again(self, query: Tensor, frame: Tensor) -> Tensor:
@@ -92,5 +93,5 @@ class Pointer(nn.Module):
             query: (..., D) or (..., 2 D) after the transition before.
             frame: At the frame's last token; as wide.
         """
-        dim = self.key.in_features
+        dim = self.stop.in_features
         return torch.cat([query[..., :dim], frame[..., dim:]], -1)

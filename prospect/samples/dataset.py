@@ -19,10 +19,11 @@ from prospect.errors import DataError
 from prospect.files import text_hash
 from prospect.samples.choices import NUM_MOVES
 from prospect.samples.config import NegativeRate, PermuteSteps, rate_at
-from prospect.samples.labels import ACT, UNLABELLED, frame_labels
+from prospect.samples.labels import ACT, UNLABELLED, frame_labels, tracks_state
 from prospect.samples.negatives import subsample
 from prospect.samples.plan import Draw, group
 from prospect.samples.sequence import NONE, Rendered, Renderer
+from prospect.samples.slips import render_slipped, slip
 from prospect.types import Clip, Event, Step, Task
 
 Features = Callable[[Clip], Tensor]
@@ -40,11 +41,13 @@ class SampleConfig:
         permute_steps: What is drawn anew each epoch of list order and step ids; with ``none`` the
             text follows the list, not the eye.
         seed: Of all draws.
+        slips: Rate of `prospect.samples.slips`.
     """
 
     negative_rate: float | NegativeRate = 0.5
     permute_steps: PermuteSteps = "both"
     seed: int = 0
+    slips: float = 0.0
 
 
 class ClipDataset(Dataset[Sample]):
@@ -97,11 +100,18 @@ class ClipDataset(Dataset[Sample]):
         key = f"{self._config.seed} {draw.epoch} {clip.clip_id}{repeat}"
         rng = np.random.default_rng(int(text_hash(key), 16))
         permuted = permute_steps(clip, rng, self._config.permute_steps)
-        rendered = self._renderer.clip(permuted)
+        rendered = self._render(permuted, rng)
         rate = self.negative_rate(draw.epoch, draw.step)
         speak, update = subsample(rendered.speak, rendered.update, rate, rng)
         rendered = replace(rendered, speak=speak, update=update)
         return (rendered if draw.counts else _uncounted(rendered)), vectors
+
+    def _render(self, clip: Clip, rng: np.random.Generator) -> Rendered:
+        """A clip with slips in its history, if the settings want some and it has a state."""
+        slips = self._config.slips if self._config else 0.0
+        if slips == 0 or not tracks_state(clip):
+            return self._renderer.clip(clip)
+        return render_slipped(self._renderer, clip, slip(clip, slips, rng))
 
     def negative_rate(self, epoch: int, step: int) -> float:
         """rho of an epoch and optimizer step, both from 0; 1 without augmentation."""

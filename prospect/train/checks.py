@@ -35,6 +35,11 @@ def check(model: ModelConfig, config: TrainConfig) -> None:
             "decision_loss.pooled is one mean over next tokens, but model.decision is heads; "
             "choose decision: token, or pooled: false"
         )
+    if config.slips and not model.layout.choices:
+        raise ConfigError(
+            f"slips is {config.slips}, but with write: generate what is told is what is learned; "
+            "choose write: match or point, or slips: 0"
+        )
     on_gpu = default_device().type == "cuda"
     if model.features == "on_the_fly" and config.data_workers and on_gpu:
         raise ConfigError(

@@ -122,6 +122,9 @@ class TrainConfig:
         decision_loss: How the frames of a decision become one loss.
         negative_rate: rho in [0, 1], share of silent frames that count, or its schedule.
         permute_steps: What is drawn anew each epoch of list order and step ids.
+        slips: Rate in [0, 0.5] at which transitions of a training clip are told too early, of
+            another step or not at all, so that the model learns to go on from its own slips
+            (`prospect.samples.slips`); for models that choose their transitions.
         sources: Mixture by name, each logged as ``loss/<name>``; a clip belongs to the first one
             it fits, and one that fits none is not learned. Empty: every clip once an epoch.
         packing: Put clips behind each other in rows of ``tokens_per_batch`` instead of padding
@@ -155,6 +158,7 @@ class TrainConfig:
     decision_loss: DecisionLoss = field(default_factory=DecisionLoss)
     negative_rate: float | NegativeRate = 0.5
     permute_steps: PermuteSteps = "both"
+    slips: float = 0.0
     sources: dict[str, SourceConfig] = field(default_factory=dict)
     packing: bool = False
     tokens_per_batch: int = 4096
@@ -186,6 +190,8 @@ class TrainConfig:
         }.items():
             if isinstance(share, float | int) and not 0 <= share <= 1:
                 raise ConfigError(f"{name} is {share}, must be in [0, 1]")
+        if not 0 <= self.slips <= 0.5:
+            raise ConfigError(f"slips is {self.slips}, must be in [0, 0.5]")
         if self.metric not in EVAL_METRICS:
             raise ConfigError(
                 f"metric is {self.metric!r}; validation measures {', '.join(EVAL_METRICS)}"

@@ -81,7 +81,7 @@ def train(
     set_seed(config.seed)
     network, renderer = _network(train_clips, features, feature_dim, model, config, out, dtype)
     objective = _objective(network, config, len(mixture), arguments, dtype)
-    drawn = SampleConfig(config.negative_rate, config.permute_steps, config.seed)
+    drawn = SampleConfig(config.negative_rate, config.permute_steps, config.seed, config.slips)
     dataset = ClipDataset(train_clips, renderer, features, drawn)
     sizes = sizes_of(objective, dataset, renderer, config, arguments)
     validation = ClipDataset(val_clips, renderer, features, None)

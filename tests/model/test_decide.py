@@ -91,7 +91,7 @@ def test_pointer_scores_by_hand() -> None:
                 assert scores[q, 1 + 3 * step + move].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_matcher_adds_to_every_move_of_a_step_by_hand() -> None:
+def test_hidden_states_choose_the_move_and_a_matcher_the_step_by_hand() -> None:
     torch.manual_seed(0)
     pointer = Pointer(4, Matcher(4, word_rms=0.5))
     query, steps = torch.randn(2, 8), torch.randn(2, 3, 8)
@@ -102,7 +102,8 @@ def test_a_matcher_adds_to_every_move_of_a_step_by_hand() -> None:
         for step in range(3):
             # a line of 8 words of that size, none like another, has length 1
             alike = (frame @ steps[q, step, 4:]).item() / (0.5 * math.sqrt(4 * 8))
-            expected = [math.exp(2.3) * alike] * 3  # hidden states say nothing yet
+            moves = pointer.query(query[q, :4])
+            expected = (math.exp(2.3) * alike + moves).tolist()
             assert scores[q, 1 + 3 * step : 4 + 3 * step].tolist() == pytest.approx(
                 expected, abs=1e-5
             )
