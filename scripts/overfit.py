@@ -18,9 +18,9 @@ from prospect.model.config import LossWeights, ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.model.precision import resolve_dtype
 from prospect.stream.config import StreamConfig
+from prospect.stream.engine import make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer
-from prospect.stream.session import make_engine
 from prospect.train.config import OptimConfig, TrainConfig
 
 MODEL = ModelConfig(num_layers=8)

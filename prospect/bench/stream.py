@@ -34,10 +34,9 @@ from prospect.samples.clips import whole_clip
 from prospect.stages import say
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context, stacked
-from prospect.stream.engine import Ask, Engine
+from prospect.stream.engine import Ask, Engine, make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer
-from prospect.stream.session import make_engine
 from prospect.stream.untrained import untrained
 from prospect.toy.world import annotations
 from prospect.types import Clip, Prediction

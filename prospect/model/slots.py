@@ -75,8 +75,10 @@ class Slots:
         if layer_idx == len(self.keys):
             _, heads, _, size = key.shape
             shape = (self.num_slots, heads, self.length, size)
-            self.keys.append(key.new_zeros(shape))
-            self.values.append(value.new_zeros(shape))
+            # a CPU is given memory where it is written to; a GPU reads masked places, too
+            new = torch.zeros if key.is_cuda else torch.empty
+            self.keys.append(new(shape, dtype=key.dtype, device=key.device))
+            self.values.append(new(shape, dtype=value.dtype, device=value.device))
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         keys[self._slot_of, :, self._place_of] = key[0].transpose(0, 1)
         values[self._slot_of, :, self._place_of] = value[0].transpose(0, 1)

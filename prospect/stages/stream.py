@@ -204,9 +204,9 @@ def _run(
     streams: Sequence[Sequence[Clip]],
 ) -> Iterator[Prediction]:
     """Load the model, unless there is nothing to do, and let it watch."""
+    from prospect.stream.engine import make_engine
     from prospect.stream.fed import predict_streams
     from prospect.stream.predict import Viewer
-    from prospect.stream.session import make_engine
 
     if not streams:
         return

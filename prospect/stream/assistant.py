@@ -5,23 +5,30 @@ session = assistant.open(task)
 for image in read_frames(path, fps=assistant.fps):
     for event in session.step(image):
         print(event)
+
+Several people at once: ``assistant.step([(session, image), (other, its_image)])``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from prospect import clock
-from prospect.errors import DataError
+from prospect.errors import DataError, ProspectError
 from prospect.frames.decode import Image
 from prospect.frames.encoders import Encoder, load_encoder
 from prospect.model.checkpoint import Checkpoint, load_checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
 from prospect.stream.config import StreamConfig
-from prospect.stream.session import FrameResult, Session
+from prospect.stream.engine import Job, make_engine
+from prospect.stream.records import FrameResult
+from prospect.stream.session import Session
+from prospect.stream.snapshot import restore, snapshot
 from prospect.types import State, Task, Transition
 
 
@@ -91,6 +98,10 @@ class LiveSession:
         Raises:
             DataError: vectors of another shape.
         """
+        return self._session.engine.run(self.looking(frame))
+
+    def looking(self, frame: Image | Tensor) -> Job[FrameResult]:
+        """`look` as a job of the assistant's engine."""
         if not isinstance(frame, Tensor):
             frame = self.encoder.encode(torch.from_numpy(frame[None]))[0]
         expected = (self.encoder.vectors, self.encoder.dim)
@@ -99,8 +110,16 @@ class LiveSession:
                 f"a frame's vectors have shape {tuple(frame.shape)}, the model takes {expected} of "
                 f"{self.encoder.name}; encode its video again"
             )
-        (result,) = self._session.advance(frame[None])
+        (result,) = yield from self._session.advancing(frame[None])
         return result
+
+    def snapshot(self) -> bytes:
+        """The session as bytes; see `prospect.stream.snapshot` and `Assistant.restore`."""
+        return snapshot(self._session)
+
+    def close(self) -> None:
+        """Give its slot back; nothing can be watched any longer."""
+        self._session.close()
 
     def step(self, image: Image) -> list[StateChange | Utterance]:
         """Watch the next frame.
@@ -109,31 +128,34 @@ class LiveSession:
             image: (H, W, 3) RGB, the square crop that the encoder expects.
 
         Returns:
-            What was decided: at most one state change and one utterance, in that order.
+            See `events_of`.
         """
-        result = self.look(image)
-        events: list[StateChange | Utterance] = []
-        if result.event is None:
-            return events
-        time_s = clock.event_time_s(result.frame, self.fps)
-        if result.event.transitions:
-            events.append(
-                StateChange(time_s, result.event.transitions, result.update_prob, result.latency_ms)
-            )
-        if result.event.speech is not None:
-            events.append(
-                Utterance(time_s, result.event.speech, result.speak_prob, result.latency_ms)
-            )
+        return events_of(self.look(image), self.fps)
+
+
+def events_of(result: FrameResult, fps: float) -> list[StateChange | Utterance]:
+    """What was decided at a frame: at most one state change and one utterance, in that order."""
+    events: list[StateChange | Utterance] = []
+    if result.event is None:
         return events
+    time_s = clock.event_time_s(result.frame, fps)
+    if result.event.transitions:
+        events.append(
+            StateChange(time_s, result.event.transitions, result.update_prob, result.latency_ms)
+        )
+    if result.event.speech is not None:
+        events.append(Utterance(time_s, result.event.speech, result.speak_prob, result.latency_ms))
+    return events
 
 
 class Assistant:
-    """A loaded model that opens sessions; any number may run side by side."""
+    """A loaded model that opens sessions, as many at once as `StreamConfig.num_slots` says."""
 
     def __init__(self, model: Checkpoint, config: StreamConfig) -> None:
         self._model = model
         self._config = config
         self._encoder = load_encoder(model.config.encoder, model.config.vectors_per_frame)
+        self._engine = make_engine(model, config, config.num_slots)
 
     @classmethod
     def from_pretrained(
@@ -159,6 +181,48 @@ class Assistant:
             knowledge: False doesn't tell the model the steps; no state is tracked then.
         """
         session = Session(
-            self._model, self._config, task, state=state, knowledge=knowledge, key=task.goal
+            self._model,
+            self._config,
+            task,
+            state=state,
+            knowledge=knowledge,
+            key=task.goal,
+            engine=self._engine,
         )
         return LiveSession(session, self._encoder, self.fps)
+
+    def restore(self, data: bytes) -> LiveSession:
+        """Go on with a session that was saved, here or elsewhere, with the same model.
+
+        Args:
+            data: Of `LiveSession.snapshot`.
+
+        Raises:
+            DataError: no snapshot, or one of another model.
+        """
+        session = restore(data, self._model, self._config, self._engine)
+        return LiveSession(session, self._encoder, self.fps)
+
+    def step(
+        self, frames: Sequence[tuple[LiveSession, Image | Tensor]]
+    ) -> list[list[StateChange | Utterance] | ProspectError]:
+        """Watch the next frame of several sessions at once.
+
+        Args:
+            frames: Sessions of this assistant, each once, with their images or vectors.
+
+        Returns:
+            What was decided in each, or why its frame could not be watched; one that fails doesn't
+            disturb the others.
+
+        Raises:
+            DataError: a session stands twice.
+        """
+        if len({id(session) for session, _ in frames}) < len(frames):
+            raise DataError("a session stands twice among the frames; watch them one after another")
+        jobs = (partial(session.looking, frame) for session, frame in frames)
+        found = dict(self._engine.run_all(jobs))
+        return [
+            result if isinstance(result, ProspectError) else events_of(result, self.fps)
+            for result in (found[index] for index in range(len(frames)))
+        ]

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 
 from prospect.errors import ConfigError, ProspectError
+from prospect.model.checkpoint import Checkpoint
 from prospect.model.network import Network
 from prospect.model.slots import Slots, stream_rows
+from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context, stacked
 
 T = TypeVar("T")
@@ -164,6 +166,12 @@ class Engine:
             running = [
                 (index, job, answer) for (index, job, _), answer in zip(asks, answers, strict=True)
             ]
+
+
+def make_engine(model: Checkpoint, config: StreamConfig, num_slots: int) -> Engine:
+    """An engine for sessions of one model and configuration."""
+    length = config.context_len or model.config.context_len
+    return Engine(model.network, num_slots, length, model.renderer.tokens_per_frame)
 
 
 class _Ended(NamedTuple, Generic[T]):

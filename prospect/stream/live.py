@@ -20,7 +20,7 @@ import numpy as np
 from prospect.clock import first_frame
 from prospect.errors import ConfigError, DataError
 from prospect.stream.assistant import LiveSession
-from prospect.stream.session import FrameResult
+from prospect.stream.records import FrameResult
 from prospect.stream.sources import Frame, Source
 
 Clock = Literal["real", "fast"]

@@ -26,9 +26,10 @@ from prospect.model.checkpoint import Checkpoint
 from prospect.samples.clips import join, without_answers
 from prospect.samples.dataset import Features
 from prospect.stream.config import StreamConfig
-from prospect.stream.engine import Engine, Job
+from prospect.stream.engine import Engine, Job, make_engine
 from prospect.stream.live import percentiles
-from prospect.stream.session import FrameResult, Session, make_engine
+from prospect.stream.records import FrameResult
+from prospect.stream.session import Session
 from prospect.stream.unconstrained import counted
 from prospect.types import Clip, Event, Prediction
 

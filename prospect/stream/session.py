@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,40 +24,14 @@ from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
 from prospect.stream.decide import Deciders, deciders, rules, silence
-from prospect.stream.engine import Ask, Engine, Job
+from prospect.stream.engine import Ask, Engine, Job, make_engine
 from prospect.stream.policies import POLICIES
+from prospect.stream.records import FrameResult, Opening
 from prospect.stream.unconstrained import Written, write_freely
 from prospect.stream.write import Sight, last, write_sentence, write_transitions
 from prospect.types import ClipKind, Event, State, Task, Transition, Turn
 
 _TURNS_LEN = 48  # a frame's transitions and all turn headers; sentence and user turn come on top
-
-
-@dataclass(frozen=True, slots=True)
-class FrameResult:
-    """What happened at one frame.
-
-    Attributes:
-        speak_prob, update_prob: Read at the frame's last token; where the model reads speak again
-            after the frame's transitions, the speak probability is that one.
-        event: What was decided; None for silence.
-        latency_ms: From the frame's arrival to the end of its last turn; a chunk's forward pass is
-            shared evenly by the frames it kept.
-        first_token_ms: Likewise to the first token of its sentence; None if it wrote none.
-    """
-
-    frame: int
-    speak_prob: float
-    update_prob: float
-    event: Event | None
-    latency_ms: float
-    first_token_ms: float | None
-
-
-def make_engine(model: Checkpoint, config: StreamConfig, num_slots: int) -> Engine:
-    """An engine for sessions of one model and configuration."""
-    length = config.context_len or model.config.context_len
-    return Engine(model.network, num_slots, length, model.renderer.tokens_per_frame)
 
 
 class Session:
@@ -85,6 +59,8 @@ class Session:
         written: State turns that were written without constraint.
         context: What the model sees now.
         overlap: Vectors of the last seconds of frames, which a new context may repeat.
+        opening: What it was told when it began.
+        deciders, chunk: Where its decisions stand, and how many frames it looks at next.
     """
 
     def __init__(
@@ -104,26 +80,33 @@ class Session:
         engine: Engine | None = None,
     ) -> None:
         self.engine = engine or make_engine(model, config, 1)
+        self.model = model
         self.config = config
         self.renderer = model.renderer
         self.fps = model.fps
         self._network = model.network
         speak, update = rules(model.thresholds, config)
         self._thresholds = replace(model.thresholds, speak=speak.threshold, update=update.threshold)
-        self._deciders = deciders(speak, update, model.fps)
+        self.deciders = deciders(speak, update, model.fps)
         self._limit = self.engine.slots.length - _reserve(config)
-        self._task = task
-        self._key = key
-        self._kind: ClipKind = kind
-        self._knowledge = knowledge
+        self.state: State = state if state is not None else initial_state(task)
+        self.opening = Opening(
+            task,
+            self.state,
+            tuple(recent),
+            key,
+            knowledge,
+            state_known,
+            start_frame,
+            kind,
+            progress,
+        )
         self._tracks = knowledge and state_known and kind in ("dialogue", "state")
-        self._state_known = state_known
         self._moves = model.renderer.layout.moves
-        self._chunk = 1
+        self.chunk = 1
         self._frame_hidden = self._steps_hidden = torch.empty(0)
         self.overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
         self.next_frame = start_frame
-        self.state: State = state if state is not None else initial_state(task)
         self.events: list[Event] = []
         self.refreshes: list[int] = []
         self.written: list[Written] = []
@@ -144,9 +127,10 @@ class Session:
 
     def prompt(self, recent: Sequence[Turn], progress: str | None = None) -> Prompt:
         """What a context that begins now is told."""
-        state = self.state if self._state_known else None
+        told = self.opening
+        state = self.state if told.state_known else None
         return self.renderer.prompt(
-            self._task, state, recent, self._knowledge, self._key, self._kind, progress
+            told.task, state, recent, told.knowledge, told.key, told.kind, progress
         )
 
     def advance(self, vectors: Tensor, forced: Sequence[Event | None] = ()) -> list[FrameResult]:
@@ -173,7 +157,7 @@ class Session:
             arrived = time.perf_counter()
             room = yield from self._make_room()
             # forced events are known ahead, so nothing looked at is taken back but after one
-            chunk = self.config.max_chunk if forced else self._chunk
+            chunk = self.config.max_chunk if forced else self.chunk
             ahead = vectors[done : done + min(room, chunk)]
             length = len(self.context.tokens)
             hidden = yield from self._look(ahead)
@@ -200,7 +184,7 @@ class Session:
             wrote_ms = time.perf_counter() * 1000 - before_ms
             first_ms = None if first_s is None else first_s * 1000 - before_ms
             results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
-            self._chunk = 1 if event else min(2 * self._chunk, self.config.max_chunk)
+            self.chunk = 1 if event else min(2 * self.chunk, self.config.max_chunk)
         return results
 
     def ask(self) -> tuple[Transition, ...]:
@@ -279,6 +263,13 @@ class Session:
         if overlap:
             self.context.add_frames(torch.stack(list(overlap)), self.renderer.frame())
 
+    def rereading(self) -> Job[None]:
+        """Read the whole context, which has frames, as if it had just been seen."""
+        steps = self.context.step_ends if self._network.pointer is not None else []
+        end = self.context.frame_starts[-1] + self.renderer.tokens_per_frame - 1
+        hidden = yield Ask(self.context, [*steps, end])
+        self._steps_hidden, self._frame_hidden = hidden[:-1], hidden[-1]
+
     def _look(self, vectors: Tensor) -> Job[Tensor]:
         """(K, D) hidden states at the last tokens of K more frames."""
         fresh = self.context.num_read == 0
@@ -306,7 +297,7 @@ class Session:
     def _pass(self, probs: Sequence[Sequence[float]]) -> int:
         """Let the first frames that decide nothing pass; how many they are."""
         speak, update = [p[SPEAK] for p in probs], [p[UPDATE] for p in probs]
-        passed, self._deciders = silence(self._deciders, speak, update, self._may_update())
+        passed, self.deciders = silence(self.deciders, speak, update, self._may_update())
         return passed
 
     def _may_update(self) -> bool:
@@ -316,15 +307,15 @@ class Session:
         """Write what the last frame calls for: transitions first, then speech, begun when."""
         event = Event(self.next_frame)
         first_s: float | None = None
-        updater, updates = step(self._deciders.update, probs[UPDATE], self._may_update())
+        updater, updates = step(self.deciders.update, probs[UPDATE], self._may_update())
         if updates:
             moves = yield from self._write_transitions()
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
             again = yield from self._decide_again()
             probs[SPEAK] = probs[SPEAK] if again is None else again
-        speaker, speaks = step(self._deciders.speak, probs[SPEAK])
-        self._deciders = Deciders(speaker, updater)
+        speaker, speaks = step(self.deciders.speak, probs[SPEAK])
+        self.deciders = Deciders(speaker, updater)
         if speaks:
             text, first_s = yield from self._write_sentence()
             event = replace(event, speech=text)

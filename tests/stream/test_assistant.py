@@ -88,3 +88,51 @@ def test_a_user_turn_that_does_not_fit_is_refused(folder: Path) -> None:
     session.say("and now?")
     with pytest.raises(DataError, match="two user turns"):
         session.say("and then?")
+
+
+def test_several_people_at_once(folder: Path) -> None:
+    eager = StreamConfig(speak_threshold=0.3, update_threshold=0.3, max_new_tokens=5, num_slots=3)
+    assistant = Assistant.from_pretrained(folder, eager, "float32")
+    plans = annotations("train", 3, 0)
+    videos = [list(islice(draw(plan, 2.0), 5)) for plan in plans]
+    alone = []
+    for plan, video in zip(plans, videos, strict=True):
+        session = assistant.open(plan.task)
+        alone.append([_said(session.step(image)) for image in video])
+        session.close()
+    sessions = [assistant.open(plan.task) for plan in plans]
+    with pytest.raises(ConfigError, match="all 3 slots"):
+        assistant.open(plans[0].task)
+    for index in range(5):
+        images = [video[index] for video in videos]
+        found = assistant.step(list(zip(sessions, images, strict=True)))
+        for number, events in enumerate(found):
+            assert isinstance(events, list)
+            assert _said(events) == alone[number][index]
+    # one bad frame is told, and the others are watched
+    bad = torch.zeros(1, 7)
+    found = assistant.step([(sessions[0], bad), (sessions[1], videos[1][0])])
+    assert isinstance(found[0], DataError)
+    assert isinstance(found[1], list)
+    with pytest.raises(DataError, match="stands twice"):
+        assistant.step([(sessions[0], videos[0][0]), (sessions[0], videos[0][1])])
+
+
+def test_a_session_goes_on_from_its_snapshot(folder: Path) -> None:
+    annotation = annotations("train", 1, 0)[0]
+    eager = StreamConfig(speak_threshold=0.3, update_threshold=0.3, max_new_tokens=5)
+    video = list(islice(draw(annotation, 2.0), 8))
+    first = Assistant.from_pretrained(folder, eager, "float32")
+    session = first.open(annotation.task)
+    for image in video[:4]:
+        session.step(image)
+    data = session.snapshot()
+    expected = [_said(session.step(image)) for image in video[4:]]
+    again = Assistant.from_pretrained(folder, eager, "float32").restore(data)
+    assert [_said(again.step(image)) for image in video[4:]] == expected
+    assert again.state == session.state
+
+
+def _said(events: list[StateChange | Utterance]) -> list[object]:
+    """Without what a clock says."""
+    return [replace(event, latency_ms=0.0, probability=0.0) for event in events]

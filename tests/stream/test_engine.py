@@ -15,10 +15,10 @@ from prospect.model.slots import stream_rows
 from prospect.samples.sequence import Prompt
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.engine import Ask
+from prospect.stream.engine import Ask, make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer, predict_stream
-from prospect.stream.session import Session, make_engine
+from prospect.stream.session import Session
 from prospect.types import Clip, Prediction
 from tests.clips import random_stream
 from tests.models import tiny_model, with_thresholds

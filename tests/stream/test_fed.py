@@ -16,9 +16,10 @@ from prospect.samples.clips import cut, state_after
 from prospect.samples.sequence import NONE
 from prospect.stream import fed
 from prospect.stream.config import StreamConfig
+from prospect.stream.engine import make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer
-from prospect.stream.session import Session, make_engine
+from prospect.stream.session import Session
 from prospect.stream.told import text_numbers
 from prospect.types import Clip, Event, Prediction, Transition
 from tests.clips import random_stream

@@ -15,7 +15,8 @@ from prospect.model.config import Thresholds
 from prospect.stream.assistant import LiveSession
 from prospect.stream.config import StreamConfig
 from prospect.stream.live import LiveNumbers, Percentiles, Report, live_numbers, watch
-from prospect.stream.session import FrameResult, Session
+from prospect.stream.records import FrameResult
+from prospect.stream.session import Session
 from prospect.stream.sources import Frame, Source
 from tests.clips import random_stream
 from tests.models import FEATURE_DIM, tiny_model

@@ -13,9 +13,10 @@ from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.proassist_jsonl import read_proassist_jsonl
 from prospect.samples.legacy.prospect_json import read_prospect_json
 from prospect.stream.config import StreamConfig
+from prospect.stream.engine import make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer
-from prospect.stream.session import Session, make_engine
+from prospect.stream.session import Session
 from prospect.toy.world import annotations
 from prospect.types import Annotation, Clip
 from tests.models import FEATURE_DIM, tiny_model
