@@ -25,7 +25,7 @@ class BenchConfig:
 
     Attributes:
         train: Of ``bench train``.
-        stream: Of ``bench stream``.
+        stream: Of ``bench stream`` and ``bench long``.
     """
 
     train: TrainBench = field(default_factory=TrainBench)
@@ -56,6 +56,12 @@ def _stream(settings: BenchConfig) -> Measured:
     return Measured(*bench_stream(settings.stream))
 
 
+def _long(settings: BenchConfig) -> Measured:
+    from prospect.bench.long import bench_long
+
+    return Measured(*bench_long(settings.stream))
+
+
 def _score(settings: BenchConfig) -> Measured:
     from prospect.bench.score import bench_score
 
@@ -66,6 +72,7 @@ def _score(settings: BenchConfig) -> Measured:
 BENCHES: dict[str, Callable[[BenchConfig], Measured]] = {
     "train": _train,
     "stream": _stream,
+    "long": _long,
     "score": _score,
 }
 """Stage -> what measures it; `all` runs every one."""
@@ -83,7 +90,7 @@ def bench(
         stage: One of `BENCHES`, or ``all``.
         out: JSON file.
         train: Settings of ``bench train``.
-        stream: Settings of ``bench stream``.
+        stream: Settings of ``bench stream`` and ``bench long``.
 
     Raises:
         ConfigError: no such stage.

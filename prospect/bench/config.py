@@ -62,7 +62,8 @@ class StreamBench:
         max_new_tokens: Of a sentence, which a model that learned nothing never ends; the mean of
             the scripted toy sentences.
         feature_dim: Width of the frame vectors.
-        dtypes: Of weights and arithmetic, one after the other.
+        dtypes: Of weights and arithmetic, one after the other; ``bench long`` takes the first.
+        long_s: Length of the stream of ``bench long``, two hours.
         num_threads: On the CPU; None takes torch's choice.
         seed: Of dialogues, weights and frame vectors.
     """
@@ -75,5 +76,6 @@ class StreamBench:
     max_new_tokens: int = 12
     feature_dim: int = 1280
     dtypes: tuple[str, ...] = ("bfloat16", "float32")
+    long_s: float = 7200.0
     num_threads: int | None = None
     seed: int = 0

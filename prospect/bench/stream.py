@@ -81,9 +81,9 @@ def bench_stream(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any
     ratios: dict[str, float] = {}
     details: dict[str, Any] = {"settings": repr(settings)}
     for dtype in settings.dtypes:
-        model = _model(settings, dtype)
-        for kind, rules in (("with_text", _rules(streams)), ("silent", _NEVER)):
-            found = {name: measure(model, name, rules, streams, settings) for name in WAYS}
+        model = load_model(settings, dtype)
+        for kind, acts in (("with_text", rules(streams)), ("silent", _NEVER)):
+            found = {name: measure(model, name, acts, streams, settings) for name in WAYS}
             plain = found["plain"]
             for name, one in found.items():
                 details[f"{dtype} {kind} {name}"] = {
@@ -110,7 +110,7 @@ class Measured(NamedTuple):
 def measure(
     model: Checkpoint,
     name: str,
-    rules: tuple[DecisionRule, DecisionRule],
+    acts: tuple[DecisionRule, DecisionRule],
     streams: Sequence[Clip],
     settings: StreamBench,
 ) -> Measured:
@@ -120,8 +120,8 @@ def measure(
     config = StreamConfig(
         max_chunk=1 if name == "plain" else settings.max_chunk,
         max_new_tokens=settings.max_new_tokens,
-        speak_rule=rules[0],
-        update_rule=rules[1],
+        speak_rule=acts[0],
+        update_rule=acts[1],
     )
     engine = make_engine(model, config, len(chosen) if many else 1)
     if name == "plain":
@@ -177,7 +177,7 @@ def toy_streams(settings: StreamBench) -> list[Clip]:
     ]
 
 
-def _rules(streams: Sequence[Clip]) -> tuple[DecisionRule, DecisionRule]:
+def rules(streams: Sequence[Clip]) -> tuple[DecisionRule, DecisionRule]:
     """Speak and update as often as the references do, whatever a model that learned nothing says.
 
     A threshold alone can't: what is written changes the probabilities that follow.
@@ -192,7 +192,8 @@ def _rules(streams: Sequence[Clip]) -> tuple[DecisionRule, DecisionRule]:
     return speak, update
 
 
-def _model(settings: StreamBench, dtype: str) -> Checkpoint:
+def load_model(settings: StreamBench, dtype: str) -> Checkpoint:
+    """The settings' model with nothing learned, ready to stream."""
     model = untrained(settings.model, settings.feature_dim, FPS, resolve_dtype(dtype))
     model.network.to(default_device())
     model.network.merge_adapters()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from prospect.bench.config import StreamBench
+from prospect.bench.long import POLICIES, bench_long
 from prospect.bench.stream import bench_stream, toy_streams
 from prospect.errors import ConfigError
 from prospect.model.config import ModelConfig
@@ -38,6 +39,24 @@ def test_all_ways_do_the_same_in_fp32(tiny_llm: Path) -> None:
         assert details[f"float32 silent {way}"]["frames_per_s"] > 0
     user_turns = sum(event.user is not None for event in toy_streams(settings)[0].events)
     assert details["float32 silent plain"]["events"] == user_turns
+
+
+def test_a_long_stream_under_every_policy(tiny_llm: Path) -> None:
+    settings = StreamBench(
+        model=ModelConfig(llm=str(tiny_llm), context_len=1000),
+        num_streams=1,
+        min_duration_s=60,
+        max_chunk=32,
+        max_new_tokens=2,
+        feature_dim=FEATURE_DIM,
+        dtypes=("float32",),
+        long_s=800,
+    )
+    ratios, details = bench_long(settings)
+    assert len(ratios) == len(POLICIES)
+    for policy in POLICIES:
+        assert details[policy]["frames"] == 1600
+        assert len(details[policy]["refreshes"]) == len(details[policy]["ms_per_frame"]) >= 2
 
 
 def test_too_few_long_videos() -> None:
