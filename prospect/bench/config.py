@@ -59,6 +59,7 @@ class StreamBench:
         num_plain: Of these, how many the single ways watch, one after the other.
         min_duration_s: Of the toy videos.
         max_chunk: Frames looked at ahead.
+        max_draft: Tokens guessed ahead.
         max_new_tokens: Of a sentence, which a model that learned nothing never ends; the mean of
             the scripted toy sentences.
         feature_dim: Width of the frame vectors.
@@ -73,6 +74,7 @@ class StreamBench:
     num_plain: int = 2
     min_duration_s: float = 300.0
     max_chunk: int = 32
+    max_draft: int = 8
     max_new_tokens: int = 12
     feature_dim: int = 1280
     dtypes: tuple[str, ...] = ("bfloat16", "float32")

@@ -119,6 +119,7 @@ def measure(
     chosen = streams if many else streams[: settings.num_plain]
     config = StreamConfig(
         max_chunk=1 if name == "plain" else settings.max_chunk,
+        max_draft=0 if name == "plain" else settings.max_draft,
         max_new_tokens=settings.max_new_tokens,
         speak_rule=acts[0],
         update_rule=acts[1],

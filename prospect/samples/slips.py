@@ -82,7 +82,7 @@ def _early(
     likely = [one for one in legal_moves(told) if one.move == move.move]
     if first >= event.frame or not likely:
         return None
-    if move.move == "start" and rng.random() >= _OWN_RATE or move not in likely:
+    if (move.move == "start" and rng.random() >= _OWN_RATE) or move not in likely:
         move = likely[rng.integers(len(likely))]
     return Event(int(rng.integers(first, event.frame)), (move,))
 

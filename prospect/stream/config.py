@@ -21,6 +21,42 @@ Positions = Literal["kept", "rerotated", "recompute", "legacy"]
 
 
 @dataclass(frozen=True)
+class BeliefConfig:
+    """A filter over what the state may be; see `prospect.stream.belief`.
+
+    Attributes:
+        num_hypotheses: States that are kept, >= 1.
+        floor: A frame that doesn't fire is read too if the state changes there with at least this
+            probability, in (0, 1]; 1 reads none of them.
+        missed: Prior that the move before was missed, in [0, 1); 0 leaves it out.
+        overlap: How likely a step starts while another is in progress, against one that starts
+            alone; in (0, 1].
+        skip: How likely another step starts than the first one left, against that; in (0, 1]. 1
+            for tasks of any order.
+        max_moves: Most moves that are written at a frame; the rest follows at the next update.
+    """
+
+    num_hypotheses: int = 16
+    floor: float = 0.1
+    missed: float = 0.02
+    overlap: float = 0.1
+    skip: float = 1.0
+    max_moves: int = 4
+
+    def __post_init__(self) -> None:
+        if self.num_hypotheses < 1 or self.max_moves < 1:
+            raise ConfigError(
+                f"num_hypotheses ({self.num_hypotheses}) and max_moves ({self.max_moves}) must be "
+                "at least 1"
+            )
+        if not 0 <= self.missed < 1:
+            raise ConfigError(f"missed is {self.missed}; it must be in [0, 1)")
+        for name in ("floor", "overlap", "skip"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be in (0, 1]")
+
+
+@dataclass(frozen=True)
 class StreamConfig:
     """Settings of a session.
 
@@ -36,10 +72,15 @@ class StreamConfig:
         num_slots: Most streams at once; each has room for a whole context.
         max_chunk: Most frames that are looked at in one forward pass, assuming silence; what
             follows a frame that acts is rolled back. 1 looks at every frame alone.
+        max_draft: Most tokens of a sentence that are guessed from the context and read in one
+            forward pass; those that differ from what the model writes are rolled back. 0 writes
+            one by one.
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
         speak_rule, update_rule: Decide by these instead of the checkpoint's rules.
         unconstrained: Write transitions as any text; what is illegal or unreadable is counted and
             not applied.
+        belief: Keep several states in mind and write towards the likeliest; None trusts what was
+            told. For streams that feed themselves: what references tell is taken as known.
     """
 
     policy: Policy = "restate"
@@ -52,18 +93,23 @@ class StreamConfig:
     max_user_tokens: int = 128
     num_slots: int = 16
     max_chunk: int = 32
+    max_draft: int = 8
     speak_threshold: float | None = None
     update_threshold: float | None = None
     speak_rule: DecisionRule | None = None
     update_rule: DecisionRule | None = None
     unconstrained: bool = False
+    belief: BeliefConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.max_chunk < 1 or self.max_new_tokens < 1 or self.overlap_s < 0:
+        if self.max_chunk < 1 or self.max_new_tokens < 1 or min(self.overlap_s, self.max_draft) < 0:
             raise ConfigError(
                 f"max_chunk ({self.max_chunk}) and max_new_tokens ({self.max_new_tokens}) must be "
-                f"at least 1, overlap_s ({self.overlap_s}) at least 0"
+                f"at least 1, overlap_s ({self.overlap_s}) and max_draft ({self.max_draft}) at "
+                "least 0"
             )
+        if self.belief is not None and self.unconstrained:
+            raise ConfigError("belief writes legal moves alone; leave unconstrained or belief out")
 
 
 @dataclass(frozen=True)

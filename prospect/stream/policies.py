@@ -40,7 +40,10 @@ def summarize(session: "Session") -> Job[None]:
     """Ask for a summary as training's clips do, and tell it in place of the state."""
     session.context.add(session.renderer.turn("user", SUMMARY_REQUEST))
     summary, _ = yield from write_sentence(
-        session.context, session.renderer, session.config.max_summary_tokens
+        session.context,
+        session.renderer,
+        session.config.max_summary_tokens,
+        session.config.max_draft,
     )
     session.reopen(session.prompt((), summary), session.overlap)
 
@@ -54,6 +57,8 @@ def drop_all(session: "Session") -> Job[None]:
 def drop_middle(session: "Session") -> Job[None]:
     """Keep the prompt and the last `kept_tokens`, from the first whole frame among them on.
 
+    The last frame and what was said after it stay in any case.
+
     What of the positions (`StreamConfig.positions`):
         kept: Tokens stay where they were; behind the prompt is a gap.
         rerotated: The last tokens move up behind the prompt: their keys are turned back.
@@ -64,7 +69,10 @@ def drop_middle(session: "Session") -> Job[None]:
     context, slots = session.context, session.engine.slots
     start = len(session.first_prompt.ids)
     earliest = max(start, len(context.tokens) - session.config.kept_tokens)
-    stop = next(at for at in context.frame_starts if at >= earliest)
+    starts = context.frame_starts
+    if not starts:  # the prompt alone is too long, and stays
+        return
+    stop = next((at for at in starts if at >= earliest), starts[-1])
     length = context.num_read
     context.drop(start, stop)
     if session.config.positions == "recompute":

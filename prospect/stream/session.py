@@ -21,6 +21,7 @@ from prospect.model.config import Thresholds
 from prospect.model.decide import SPEAK, UPDATE
 from prospect.samples.sequence import STATE_GEN, Prompt
 from prospect.states.transitions import fold, initial_state, legal_moves
+from prospect.stream.belief import Belief, View, believing, certain, change_prob, quiet
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
 from prospect.stream.decide import Deciders, deciders, rules, silence
@@ -60,7 +61,8 @@ class Session:
         context: What the model sees now.
         overlap: Vectors of the last seconds of frames, which a new context may repeat.
         opening: What it was told when it began.
-        deciders, chunk: Where its decisions stand, and how many frames it looks at next.
+        belief: What the state may be; empty unless configured.
+        deciders: Where its decisions stand.
     """
 
     def __init__(
@@ -103,7 +105,12 @@ class Session:
         )
         self._tracks = knowledge and state_known and kind in ("dialogue", "state")
         self._moves = model.renderer.layout.moves
-        self.chunk = 1
+        self.belief: Belief = ()
+        if config.belief is not None and self._tracks:
+            change_prob(0.5, update)  # refuses a rule it can't read
+            self.belief = certain(self.state)
+        self._silent, self._mean_silent = 0, float(config.max_chunk)
+        self._chunk = min(8, config.max_chunk)
         self._frame_hidden = self._steps_hidden = torch.empty(0)
         self.overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
         self.next_frame = start_frame
@@ -157,7 +164,7 @@ class Session:
             arrived = time.perf_counter()
             room = yield from self._make_room()
             # forced events are known ahead, so nothing looked at is taken back but after one
-            chunk = self.config.max_chunk if forced else self.chunk
+            chunk = self.config.max_chunk if forced else self._chunk
             ahead = vectors[done : done + min(room, chunk)]
             length = len(self.context.tokens)
             hidden = yield from self._look(ahead)
@@ -184,7 +191,7 @@ class Session:
             wrote_ms = time.perf_counter() * 1000 - before_ms
             first_ms = None if first_s is None else first_s * 1000 - before_ms
             results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
-            self.chunk = 1 if event else min(2 * self.chunk, self.config.max_chunk)
+            self._pace(kept, acted=event is not None)
         return results
 
     def ask(self) -> tuple[Transition, ...]:
@@ -294,22 +301,40 @@ class Session:
                 )
         return (self._limit - len(self.context.tokens)) // size
 
+    def _pace(self, kept: int, acted: bool) -> None:
+        """Look as far ahead next as it was lately silent, and ever farther while it stays so."""
+        self._silent += kept
+        self._chunk *= 2
+        if acted:
+            self._mean_silent += (self._silent - self._mean_silent) / 4
+            self._silent, self._chunk = 0, round(self._mean_silent)
+        self._chunk = min(max(self._chunk, 1), self.config.max_chunk)
+
     def _pass(self, probs: Sequence[Sequence[float]]) -> int:
         """Let the first frames that decide nothing pass; how many they are."""
         speak, update = [p[SPEAK] for p in probs], [p[UPDATE] for p in probs]
-        passed, self.deciders = silence(self.deciders, speak, update, self._may_update())
+        may_update, rule = self._may_update(), self.deciders.update.rule
+        if self.config.belief is not None and self.belief and may_update:
+            noted = quiet(update, rule, self.config.belief)
+            speak, update = speak[:noted], update[:noted]
+        passed, self.deciders = silence(self.deciders, speak, update, may_update)
         return passed
 
     def _may_update(self) -> bool:
         return self._tracks and bool(legal_moves(self.state, self._moves))
 
-    def _act(self, probs: list[float]) -> Job[tuple[Event, float | None]]:
+    def _act(self, probs: list[float]) -> Job[tuple[Event | None, float | None]]:
         """Write what the last frame calls for: transitions first, then speech, begun when."""
         event = Event(self.next_frame)
         first_s: float | None = None
-        updater, updates = step(self.deciders.update, probs[UPDATE], self._may_update())
-        if updates:
+        may_update = self._may_update()
+        updater, updates = step(self.deciders.update, probs[UPDATE], may_update)
+        moves: tuple[Transition, ...] = ()
+        if self.belief and may_update:
+            moves = yield from self._believe(probs[UPDATE], updates)
+        elif updates:
             moves = yield from self._write_transitions()
+        if moves:
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
             again = yield from self._decide_again()
@@ -319,7 +344,16 @@ class Session:
         if speaks:
             text, first_s = yield from self._write_sentence()
             event = replace(event, speech=text)
-        return event, first_s
+        return (event if moves or speaks else None), first_s
+
+    def _believe(self, update_prob: float, fires: bool) -> Job[tuple[Transition, ...]]:
+        assert self.config.belief is not None
+        view = View(self.context, self._network, self.renderer, self._sight)
+        change = change_prob(update_prob, self.deciders.update.rule)
+        self.belief, moves = yield from believing(
+            view, self.state, self.belief, change, fires, self.config.belief
+        )
+        return moves
 
     def _write_transitions(self) -> Job[tuple[Transition, ...]]:
         if not self.config.unconstrained:
@@ -356,6 +390,8 @@ class Session:
             if target == STATE_GEN:
                 again = yield from self._decide_again()
         self.state = fold(self.state, event.transitions)
+        if self.belief and event.transitions:
+            self.belief = certain(self.state)
         return again
 
     def _result(

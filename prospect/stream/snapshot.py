@@ -18,6 +18,7 @@ from prospect.files import parse
 from prospect.firing import Decider
 from prospect.model.checkpoint import Checkpoint
 from prospect.samples.sequence import Prompt
+from prospect.stream.belief import Belief, certain
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context, stacked
 from prospect.stream.decide import Deciders
@@ -36,13 +37,13 @@ class _About:
     model: str
     opening: Opening
     next_frame: int
-    chunk: int
     state: State
     events: tuple[Event, ...]
     refreshes: tuple[int, ...]
     speak: Decider
     update: Decider
     step_ends: tuple[int, ...]
+    belief: Belief = ()
 
 
 def snapshot(session: Session) -> bytes:
@@ -62,13 +63,13 @@ def snapshot(session: Session) -> bytes:
         repr(session.model.config),
         session.opening,
         session.next_frame,
-        session.chunk,
         session.state,
         tuple(session.events),
         tuple(session.refreshes),
         session.deciders.speak,
         session.deciders.update,
         tuple(context.step_ends),
+        session.belief,
     )
     shape = session.engine.vector_shape
     tensors = {
@@ -90,12 +91,22 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
         engine: Gives it a slot.
 
     Raises:
-        DataError: no snapshot, or one of another model.
+        DataError: no snapshot, one of another model, or one that is longer than a slot.
     """
     try:
         tensors = load(data)
     except SafetensorError as error:
         raise DataError(f"{len(data)} bytes are no snapshot of a session: {error}") from error
+    if _ABOUT not in tensors:
+        raise DataError(
+            f"{len(data)} bytes are no snapshot of a session, but hold "
+            f"{', '.join(sorted(tensors)) or 'nothing'}"
+        )
+    if len(tensors["tokens"]) > engine.slots.length:
+        raise DataError(
+            f"the snapshot has {len(tensors['tokens'])} tokens, a slot {engine.slots.length}; "
+            "raise context_len to what it was"
+        )
     text = bytes(tensors[_ABOUT].numpy()).decode()
     about = parse(json.loads(text), _About, "snapshot")
     if about.model != repr(model.config):
@@ -118,14 +129,24 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
         progress=told.progress,
         engine=engine,
     )
-    session.next_frame, session.chunk, session.state = about.next_frame, about.chunk, about.state
+    session.next_frame, session.state = about.next_frame, about.state
     session.events, session.refreshes = list(about.events), list(about.refreshes)
-    session.deciders = Deciders(about.speak, about.update)
+    session.deciders = Deciders(
+        _going_on(about.speak, session.deciders.speak),
+        _going_on(about.update, session.deciders.update),
+    )
+    if session.belief:
+        session.belief = about.belief or certain(about.state)
     session.overlap.extend(tensors["overlap"])
     session.context = _context(session.context.slot, tensors, about.step_ends)
     if session.context.frames:
         engine.run(session.rereading())
     return session
+
+
+def _going_on(saved: Decider, fresh: Decider) -> Decider:
+    """What was saved, unless the settings now say another rule, which begins anew."""
+    return saved if saved.rule == fresh.rule else fresh
 
 
 def _context(slot: int, tensors: dict[str, Tensor], step_ends: Sequence[int]) -> Context:

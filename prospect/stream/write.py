@@ -8,6 +8,7 @@ step lines of the prompt (`Sight`); both write through the same trie of legal mo
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -116,9 +117,19 @@ def _choose(context: Context, options: Sequence[list[int]]) -> Job[int]:
 
 
 def write_sentence(
-    context: Context, renderer: Renderer, max_new_tokens: int
+    context: Context, renderer: Renderer, max_new_tokens: int, max_draft: int = 0
 ) -> Job[tuple[str, float]]:
     """Write one assistant turn by greedy decoding.
+
+    What the context has said before is often said again: names of steps, turns of phrase. A draft
+    of what followed there is read together with the last token, and kept as far as it is what the
+    model would have written (prompt lookup, Saxena 2023; Leviathan et al., arXiv 2211.17192).
+
+    Args:
+        context: Ends with a frame or a turn; then with the end of the turn.
+        renderer: Of the model.
+        max_new_tokens: At most so many are written.
+        max_draft: At most so many are guessed at once; doesn't change the text.
 
     Returns:
         Its text, at least one and at most ``max_new_tokens`` tokens; and when the first of them
@@ -128,15 +139,42 @@ def write_sentence(
     tokens: list[int] = []
     first_s = 0.0
     while len(tokens) < max_new_tokens:
-        logits = (yield last(context, logits=True))[0]
-        token = _greedy(logits, renderer, may_end=bool(tokens))
-        context.add([token])
-        if token == renderer.end_id:
-            return renderer.decode(tokens), first_s
+        guess = draft(context.tokens, min(max_draft, max_new_tokens - len(tokens) - 1), renderer)
+        length = len(context.tokens)
+        context.add(guess)
+        rows = yield Ask(context, range(length - 1, length + len(guess)), logits=True)
         first_s = first_s or time.perf_counter()
-        tokens.append(token)
+        for place, logits in enumerate(rows):
+            token = _greedy(logits, renderer, may_end=bool(tokens))
+            if token == renderer.end_id:
+                context.rewind(length + place)
+                context.add([token])
+                return renderer.decode(tokens), first_s
+            tokens.append(token)
+            if place == len(guess) or guess[place] != token:
+                break
+        context.rewind(length + place)
+        context.add([token])
     context.add([renderer.end_id])
     return renderer.decode(tokens), first_s
+
+
+def draft(tokens: Sequence[int], length: int, renderer: Renderer) -> list[int]:
+    """What followed when the last two tokens stood there before, the last time they did.
+
+    Args:
+        tokens: Of a context.
+        length: At most so many; 0 or less for none.
+        renderer: Says which tokens are no words; the draft ends before them, or with the turn.
+    """
+    first, second = tokens[-2:]
+    for at in range(len(tokens) - 3, 0, -1) if length > 0 else ():
+        if tokens[at] == second and tokens[at - 1] == first:
+            after = tokens[at + 1 : at + 1 + length]
+            words = list(takewhile(lambda token: token not in renderer.special_ids, after))
+            ends = len(words) < len(after) and after[len(words)] == renderer.end_id
+            return [*words, renderer.end_id] if ends else words
+    return []
 
 
 def _greedy(logits: Tensor, renderer: Renderer, may_end: bool) -> int:

@@ -104,7 +104,8 @@ def handled(clip: Clip) -> list[tuple[int, str]]:
     """(index of a frame in the clip, words of what is handled there), where the clip says so.
 
     In a narrated clip an action lasts from the narration before to its own; elsewhere it is the
-    step under way that was started last.
+    step under way that was started last, from the frame that decides on its start to the one that
+    decides on its end.
     """
     found: list[tuple[int, str]] = []
     if clip.kind == "narration":
@@ -120,11 +121,13 @@ def handled(clip: Clip) -> list[tuple[int, str]]:
     doing = [step_id for step_id, status in clip.state.items() if status == "in_progress"]
     changes = {event.frame: event.transitions for event in clip.events}
     for frame in range(clip.decide_from, clip.stop_frame):
-        if doing:
-            found.append((frame - clip.start_frame, names[doing[-1]]))
+        before = doing
         for move in changes.get(frame, ()):
             doing = [step_id for step_id in doing if step_id != move.step_id]
-            doing += [] if move.move == "complete" else [move.step_id]
+            doing = doing if move.move == "complete" else [*doing, move.step_id]
+        # a start is decided by what is seen of the new step, an end by what is seen of the old
+        if shown := doing[-1:] if len(doing) >= len(before) else before[-1:]:
+            found.append((frame - clip.start_frame, names[shown[0]]))
     return found
 
 

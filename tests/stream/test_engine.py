@@ -19,6 +19,7 @@ from prospect.stream.engine import Ask, make_engine
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer, predict_stream
 from prospect.stream.session import Session
+from prospect.stream.write import draft
 from prospect.types import Clip, Prediction
 from tests.clips import random_stream
 from tests.models import tiny_model, with_thresholds
@@ -59,7 +60,8 @@ def test_streams_side_by_side_equal_streams_alone(
     assert len(found) == len(streams)
     assert any(prediction.refreshes for prediction in found.values())
     for stream in streams:
-        alone = predict_stream(model, stream, vectors, replace(config, max_chunk=1), "x")
+        plain = replace(config, max_chunk=1, max_draft=0)
+        alone = predict_stream(model, stream, vectors, plain, "x")
         beside = found[stream.dialogue_id]
         assert beside.events == alone.events
         assert beside.refreshes == alone.refreshes
@@ -142,3 +144,15 @@ def test_both_ways_to_attend_are_the_same() -> None:
     scores = 0.3 * query[1, 12] @ keys[3, 0, :35].T
     torch.testing.assert_close(one[1, 12], scores.softmax(-1) @ values[3, 0, :35])
     assert stream_rows(streams).shape == (1, 1, 3, 3)
+
+
+def test_a_draft_is_what_followed_the_last_time(tiny_llm: Path) -> None:
+    renderer = tiny_model(tiny_llm).renderer
+    end, image = renderer.end_id, renderer.image_id
+    words = [100, 101, 102, 103, end, 300, 100, 101]
+    assert draft(words, 8, renderer) == [102, 103, end]
+    assert draft(words, 1, renderer) == [102]
+    assert draft(words, 0, renderer) == []
+    assert draft([100, 101, 102, image, 100, 101], 8, renderer) == [102]
+    assert draft([100, 101, 107, 100, 101, 108, 100, 101], 1, renderer) == [108]
+    assert draft([100, 101, 102], 8, renderer) == []

@@ -35,8 +35,8 @@ WORK = replace(
 
 def test_what_is_handled_by_hand() -> None:
     names = {step.id: step.name for step in WORK.task.steps}
-    # the step started last; after it the one that still goes on; between two steps nothing
-    spans = {"S2": [*range(5, 10), *range(15, 20)], "S1": range(10, 15), "S3": range(25, 30)}
+    # the step started last, also where that is decided; then the one that still goes on; nothing
+    spans = {"S2": [*range(4, 9), *range(15, 20)], "S1": range(9, 15), "S3": range(24, 30)}
     expected = {frame: names[step] for step, frames in spans.items() for frame in frames}
     assert dict(handled(WORK)) == expected
     assert handled(replace(WORK, knowledge=False)) == []
@@ -108,7 +108,7 @@ def test_an_aligned_model_points_at_what_it_sees(tiny_llm: Path) -> None:
     network, renderer = build(config, FEATURE_DIM, torch.float32)
     align(network, renderer, [WORK], features, AlignConfig(100, "contrast", 3e-3), seed=0)
     # the step is chosen before anything but the projector has learned
-    batch = Batch(**collate([(renderer.clip(WORK), features(WORK).roll(-1, 0))], renderer.end_id))
+    batch = Batch(**collate([(renderer.clip(WORK), features(WORK))], renderer.end_id))
     readout = read(network.eval(), batch)
     starts = readout.right[readout.kinds == STATE_GEN][[0, 2, 8]]
     assert starts.all()

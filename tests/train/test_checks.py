@@ -123,3 +123,12 @@ def test_the_deepspeed_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: object())
     assert setup.deepspeed_options(path) == {"deepspeed": read_json(path)}
     assert setup.deepspeed_options("fsdp2") == {}
+
+
+def test_slips_are_for_models_that_choose(tiny_llm: Path) -> None:
+    config = TrainConfig(slips=0.1, dtype="float32")
+    checks.check(ModelConfig(llm=str(tiny_llm), write="match"), config)
+    with pytest.raises(ConfigError, match=r"slips is 0\.1, but with write: generate"):
+        checks.check(ModelConfig(llm=str(tiny_llm)), config)
+    with pytest.raises(ConfigError, match=r"slips is 0\.7, must be in \[0, 0.5\]"):
+        TrainConfig(slips=0.7)
