@@ -129,8 +129,13 @@ _POSITIONAL = {
     ("agree", "ratings"): "+",
     ("report", "runs"): "*",
 }
-_KINDS = {"clips": (IMPORTS, EXPORTS), "score": ((RESULTS,), (RESULTS,))}
+_KINDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "clips": {"from": IMPORTS, "to": EXPORTS},
+    "score": {"from": (RESULTS,), "to": (RESULTS,)},
+    "predict": {"to": (RESULTS,)},
+}
 """verb -> what it reads with --from and writes with --to."""
+_KIND_PARAMETERS = {"from": "source", "to": "target"}
 
 
 def build_parser() -> ArgumentParser:
@@ -151,7 +156,7 @@ def build_parser() -> ArgumentParser:
 
 def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None]) -> None:
     """The function's parameters as options: paths as lists, switches without a value."""
-    by_hand: set[str | int] = {"source", "target"} if name in _KINDS else set()
+    by_hand: set[str | int] = {_KIND_PARAMETERS[option] for option in _KINDS.get(name, ())}
     if name == "inspect":
         verb.add_argument("data", type=Path, help="data folder, or JSONL file of clips")
         by_hand.add("data")
@@ -178,8 +183,8 @@ def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None])
         else:
             verb.add_argument(f"--{key}", nargs="+", type=Path, required=required, default=())
         by_hand.add(key)
-    for option, kinds in zip(("--from", "--to"), _KINDS.get(name, ()), strict=False):
-        verb.add_argument(option, nargs=2, help=f"KIND PATH; {' or '.join(kinds)}")
+    for option, kinds in _KINDS.get(name, {}).items():
+        verb.add_argument(f"--{option}", nargs=2, help=f"KIND PATH; {' or '.join(kinds)}")
     verb.add_function_arguments(function, as_group=False, skip=by_hand)
 
 
@@ -219,8 +224,8 @@ def main(args: list[str] | None = None) -> int:
         parsed = parse(sys.argv[1:] if args is None else args)
         verb = parsed.subcommand
         options = {key: value for key, value in vars(parsed[verb]).items() if key != "config"}
-        if verb in _KINDS:
-            options["source"], options["target"] = options.pop("from"), options.pop("to")
+        for option in _KINDS.get(verb, ()):
+            options[_KIND_PARAMETERS[option]] = options.pop(option)
         if verb == "run":
             run(RunConfig(**options))
         else:

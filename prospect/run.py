@@ -24,6 +24,7 @@ from prospect.files import (
     file_hash,
     is_fresh,
     read_json,
+    read_records,
     stamp,
     text_hash,
     tree_hash,
@@ -32,13 +33,17 @@ from prospect.files import (
 )
 from prospect.model.config import ModelConfig
 from prospect.stages import ANNOTATIONS, CLIPS, ToySplit, say
+from prospect.stages.score import score_records
 from prospect.stream.config import StreamConfig
 from prospect.toy.world import write_world
 from prospect.train.config import TrainConfig
-from prospect.types import Split, UserType
+from prospect.types import Prediction, Split, UserType
 
 _WITH_STATES = {"dialogue", "state", "summarized"}
 """Variants whose frames teach when to update the state."""
+
+_BEGUN = "begun.json"
+"""In a training's folder: what it was begun from."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,8 @@ def run(config: RunConfig) -> None:
 
     Raises:
         ConfigError: a name in train, val or test that `data` doesn't have; or settings of model and
-            training that can't work with each other, this machine or the data.
+            training that can't work with each other, this machine or the data; or a training in
+            the run folder that was begun by something else.
     """
     named = {*config.train, *config.val, *config.test}
     if named - config.data.keys():
@@ -154,6 +160,7 @@ def run(config: RunConfig) -> None:
         raise ConfigError(f"{', '.join(blind)}: without_videos, so nothing can be learned from it")
     if config.train:
         _check_training(config)
+        _check_begun(config.out / "training")
     config.out.mkdir(parents=True, exist_ok=True)
     write_text(config.out / "config.yaml", as_yaml(config))
     folders = {name: config.out / "data" / name for name in config.data}
@@ -168,7 +175,15 @@ def run(config: RunConfig) -> None:
     files = _predictions(config, folders, learned, training)
     scored = config.out / "scores.json"
     inputs = {path.name: file_hash(path) for path in files}
-    _stage(scored, inputs, lambda: stages.score(tuple(files), scored, learned))
+    tested = [
+        (folders[name], _tested_split(config, folders[name], learned)) for name in config.test
+    ]
+
+    def judge() -> None:
+        records = [record for path in files for record in read_records(path, Prediction)]
+        score_records(records, scored, learned, tested)
+
+    _stage(scored, inputs, judge)
     page = config.out / "report.html"
     pictures = tuple(folders[name] for name in config.test)
     _stage(
@@ -195,6 +210,15 @@ def _check_training(config: RunConfig) -> None:
                 f"{name} tracks states, but with model.decision: token and model.roles: chat a "
                 "state turn opens like speech; choose roles: tokens"
             )
+
+
+def _check_begun(training: Path) -> None:
+    """Refuse to delete, or to go on with, what something else trained there (`torchrun`)."""
+    if training.exists() and not (training / _BEGUN).exists() and any(training.iterdir()):
+        raise ConfigError(
+            f"{training} holds a training that `prospect run` has not begun ({_BEGUN} is missing); "
+            "go on with `prospect predict` and `prospect score`, choose another --out, or delete it"
+        )
 
 
 def _data(config: RunConfig, source: DataConfig, folder: Path) -> str:
@@ -289,8 +313,8 @@ def _train(
         "settings": _hash((config.model, config.training)),
         **{name: made[name] for name in names},
     }
-    begun = out / "begun.json"
-    if out.exists() and (not begun.exists() or read_json(begun) != inputs):
+    begun = out / _BEGUN
+    if begun.exists() and read_json(begun) != inputs:
         say(f"{out}: begun with other clips or settings; starting anew")
         shutil.rmtree(out)
     write_json(begun, inputs)
@@ -328,7 +352,7 @@ def _predict(
     blind: bool,
     out: Path,
 ) -> None:
-    split: Split | None = config.test_split if folder in learned else None
+    split = _tested_split(config, folder, learned)
     imported = config.data[name].imported
     inputs = {
         "checkpoint": tree_hash(checkpoint),
@@ -351,6 +375,11 @@ def _predict(
         )
 
     _stage(out, inputs, stream)
+
+
+def _tested_split(config: RunConfig, folder: Path, learned: Sequence[Path]) -> Split | None:
+    """What of a folder is tested on; None for all of it."""
+    return config.test_split if folder in learned else None
 
 
 def _stage(output: Path, inputs: Mapping[str, str], make: Callable[[], None]) -> None:

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from prospect.__main__ import build_parser, parse
 from prospect.dialogues import label
+from prospect.model.checkpoint import Checkpoint, save_checkpoint
+from prospect.model.config import LoraConfig, ModelConfig, Thresholds
+from prospect.model.network import build
 from prospect.run import RunConfig
+from tests.loopback import write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -21,6 +26,7 @@ PAGES = (
     "docs/adapters.md",
     "docs/scale.md",
     "docs/predict.md",
+    "docs/stream.md",
     "CONTRIBUTING.md",
 )
 COMMANDS = [
@@ -70,6 +76,24 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", text)
     assert [link for link in links if not (ROOT / page).parent.joinpath(link).exists()] == []
+
+
+def test_the_front_door_of_the_streaming_page_opens(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ModelConfig(llm=str(tiny_llm), lora=LoraConfig(rank=2))
+    network, renderer = build(config, 1280, torch.float32)
+    model = Checkpoint(network, renderer, config, Thresholds(0.3, 0.3), 2.0, {})
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(model, Path("runs/demo/training/checkpoint"))
+    for name in ("kitchen.mp4", "lab.mp4"):
+        write_video(Path(name), 4, 2)
+    page = (ROOT / "docs" / "stream.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "stream.md", "exec"), names)
+    assert list(names["session"].state) == ["S1", "S2"]
+    assert all(isinstance(events, list) for events in names["found"])
 
 
 def test_the_eighth_dataset_of_the_walkthrough_is_read(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_run_leads_from_videos_to_scores_and_a_report(unbroken: Path) -> None:
     page = (unbroken / "report.html").read_text()
     assert "prospect" in page
     assert page.count("data:image/jpeg") > 5
+    assert scores["about"]["num_streams_expected"] == scores["about"]["num_streams"] == 2
 
 
 def test_predictions_carry_references_probabilities_and_legal_events(unbroken: Path) -> None:
@@ -191,7 +192,11 @@ def test_existing_files_run_through_to_scores(
     assert main(["run", "--config", str(write_config(tmp_path, config))]) == 0
     account = json.loads((tmp_path / "run/data/old/clips.jsonl.account.json").read_text())
     assert account["kept"] == count
-    assert read_json(tmp_path / "run" / "scores.json").keys() >= HEADLINE
+    scores = read_json(tmp_path / "run" / "scores.json")
+    assert scores.keys() >= HEADLINE
+    clips = read_records(tmp_path / "run/data/old/clips.jsonl", Clip)
+    tested = {clip.dialogue_id for clip in clips if clip.split == "test"}
+    assert scores["about"]["num_streams_expected"] == len(tested) == 2 * 3
 
 
 def test_a_run_folder_is_not_continued_with_other_settings(
@@ -210,3 +215,17 @@ def test_an_unknown_data_name_is_an_error_without_traceback(
     config = settings(tiny_llm, tmp_path / "run") | {"test": ["nowhere"]}
     assert main(["run", "--config", str(write_config(tmp_path, config))]) == 2
     assert "no data named nowhere" in capsys.readouterr().err
+
+
+def test_a_training_that_something_else_began_is_neither_deleted_nor_continued(
+    tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = tmp_path / "run" / "training"
+    training.mkdir(parents=True)
+    (training / "config.yaml").write_text("of torchrun")
+    config = write_config(tmp_path, settings(tiny_llm, tmp_path / "run"))
+    assert main(["run", "--config", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert "holds a training that `prospect run` has not begun (begun.json is missing)" in error
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["training"]  # no time is spent
+    assert (training / "config.yaml").read_text() == "of torchrun"

@@ -8,6 +8,7 @@ import pytest
 from prospect.errors import DataError
 from prospect.files import read_json, write_records
 from prospect.stages import score
+from prospect.stages.score import score_records
 from prospect.types import Clip, Prediction
 from tests.metrics.worlds import as_clip, embed, random_stream
 
@@ -57,6 +58,18 @@ def test_files_are_compared_with_the_data(
         score(predicted(tmp_path, [easier, *MADE[1:]]), out, (), (data,), "test")
     score(predicted(tmp_path, MADE[1:]), out)
     assert "(not compared with --expected)" in capsys.readouterr().err
+
+
+def test_each_folder_has_a_split_of_its_own(tmp_path: Path) -> None:
+    learned = data_folder(tmp_path / "learned")
+    whole = replace(as_clip(STREAMS[0]), dialogue_id="u", clip_id="u/0", split="train")
+    write_records(tmp_path / "other" / "clips.jsonl", [whole])
+    made = [*MADE, replace(STREAMS[0], dialogue_id="u", split="train")]
+    other, out = tmp_path / "other", tmp_path / "scores.json"
+    score_records(made, out, expected=[(learned, "test"), (other, None)])
+    assert read_json(out)["about"]["num_streams_expected"] == 5
+    with pytest.raises(DataError, match="the data has 4 streams and model 5; u of toy is only in"):
+        score_records(made, out, expected=[(learned, "test"), (other, "test")])
 
 
 def test_there_and_back_in_proassists_form(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ def _of_scores(scores: Mapping[str, Any]) -> dict[str, Any]:
         "systems": tables.systems_table(scores),
         "groups": tables.groups_tables(scores),
         "differences": tables.differences_table(scores),
+        "adaptive": tables.adaptive_table(scores),
+        "other_mode": tables.other_mode(scores),
         "all_metrics": tables.all_metrics_table(scores),
         "definitions": tables.HEADLINE.values(),
         "diagnosis": scores["diagnosis"],

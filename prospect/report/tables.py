@@ -10,6 +10,7 @@ from typing import Any
 
 from prospect.errors import DataError
 from prospect.metrics.baselines import BASELINES, BLIND
+from prospect.metrics.decisions import DECISIONS
 
 HEADLINE: Mapping[str, tuple[str, str]] = {
     "transition_f1_5s": (
@@ -37,6 +38,7 @@ HEADLINE: Mapping[str, tuple[str, str]] = {
 TOLD_WHEN = "listed_order"
 """This baseline is told every moment, so scores of moments alone say nothing of it."""
 _WHEN = ("speak_decision_f1", "update_decision_f1")
+_PARTS = ("precision", "recall", "f1")
 ORACLE = "oracle"
 _SECTIONS: Mapping[str, str] = {
     "pooled": "All videos",
@@ -108,6 +110,8 @@ def check_scores(scores: Mapping[str, Any]) -> None:
     for name, system in scores["systems"].items():
         if "pooled" not in system["groups"]:
             raise DataError(f"scores of {name!r} have no group 'pooled'")
+        if "other_mode" not in system:
+            raise DataError(f"scores of {name!r} have no 'other_mode'; score them again")
 
 
 def main_system(scores: Mapping[str, Any]) -> str:
@@ -212,6 +216,46 @@ def differences_table(scores: Mapping[str, Any]) -> Table:
     return Table(caption, tuple(HEADLINE.values()), (Section("", rows),), zero=True)
 
 
+def adaptive_table(scores: Mapping[str, Any]) -> Table:
+    """Both decisions of every run as streamed, and at a threshold that each video sets itself."""
+    sections = tuple(
+        Section(
+            name,
+            tuple(
+                Row(f"{decision}, {label}", _cells(_pooled(scores, name), names))
+                for decision in DECISIONS
+                for label, ending in (("as streamed", ""), ("adaptive", "_adaptive"))
+                for names in [[f"{decision}_decision_{part}{ending}" for part in _PARTS]]
+            ),
+        )
+        for name in runs(scores)
+    )
+    caption = (
+        "What a chosen threshold is worth: beside the decisions as streamed, those of a threshold "
+        "that each video sets itself from the probabilities so far, without validation data."
+    )
+    columns = tuple((part.replace("f1", "F1").capitalize(), "within 1 s") for part in _PARTS)
+    return Table(caption, columns, sections)
+
+
+def other_mode(scores: Mapping[str, Any]) -> Table | str:
+    """The main system's scores that the other way of matching changes; or why it gives none."""
+    main = main_system(scores)
+    other = scores["systems"][main]["other_mode"]
+    mode, name = scores["about"]["mode"], other["mode"]
+    if "error" in other:
+        return f"In mode {name} {main} can't be scored: {other['error']}"
+    if not other["scores"]:
+        return f"In mode {name} every score of {main} is the same."
+    pooled = _pooled(scores, main)
+    rows = tuple(
+        Row(metric, (_cell(pooled.get(metric), bar=False), Cell(_value(value))))
+        for metric, value in other["scores"].items()
+    )
+    caption = f"Scores of {main} that are others in mode {name}, all videos pooled."
+    return Table(caption, ((mode, ""), (name, "")), (Section("", rows),))
+
+
 def _pooled(scores: Mapping[str, Any], system: str) -> Mapping[str, Any]:
     pooled: Mapping[str, Any] = scores["systems"][system]["groups"]["pooled"]
     return pooled
@@ -259,6 +303,10 @@ def _difference(score: Mapping[str, Any] | None, reach: float) -> Cell:
 
 def _number(value: float) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _value(value: float | None) -> str:
+    return "n/a" if value is None else _number(value)
 
 
 def _percent(share: float) -> float:

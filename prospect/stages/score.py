@@ -47,10 +47,8 @@ def score(
         source: Whose result files to read beside.
         target: Whose form to write the predictions in too.
     """
-    from prospect.embeddings import embedder
     from prospect.metrics.pack import pack as write_pack
     from prospect.metrics.pack import score_pack
-    from prospect.metrics.score import score as run
 
     if len(predictions) == 1 and predictions[0].suffix == ".zip":
         write_json(out, score_pack(predictions[0]))
@@ -58,20 +56,44 @@ def score(
         return
     records = [record for path in predictions for record in read_records(path, Prediction)]
     records += _imported(source, num_frames)
-    if not records:
-        raise ConfigError("nothing to score; name prediction files, or --from KIND PATH")
     export_results(target, records)
-    if baselines_from:
-        answers = _baselines(records, baselines_from)
-        write_records(out.with_suffix(".baselines.jsonl"), answers)
-        records += answers
-    streams = _expected(expected, expected_split)
-    found = run(records, mode, embedder(similarity), similarity, meteor, streams)
-    write_json(out, found)
-    say(f"{out}: {_counts(found['about'])}")
+    selected = [(folder, expected_split) for folder in expected]
+    score_records(records, out, baselines_from, selected, mode, similarity, meteor)
     if pack is not None:
         write_pack(pack, out.with_suffix(".zip"), mode, similarity)
         say(f"{out.with_suffix('.zip')}: {pack} packed with its scores")
+
+
+def score_records(
+    records: Sequence[Prediction],
+    out: Path,
+    baselines_from: Sequence[Path] = (),
+    expected: Sequence[tuple[Path, Split | None]] = (),
+    mode: Mode = "strict",
+    similarity: str = "all-minilm-l6-v2",
+    meteor: bool = False,
+) -> None:
+    """`score` of predictions that have been read.
+
+    Args:
+        records: Of one system or more.
+        out, baselines_from, mode, similarity, meteor: As for `score`.
+        expected: Data folders, each with the split that was predicted there; None takes all.
+    """
+    from prospect.embeddings import embedder
+    from prospect.metrics.score import score as run
+
+    if not records:
+        raise ConfigError("nothing to score; name prediction files, or --from KIND PATH")
+    answers: list[Prediction] = []
+    if baselines_from:
+        answers = _baselines(records, baselines_from)
+        write_records(out.with_suffix(".baselines.jsonl"), answers)
+    streams = _expected(expected)
+    everyone = [*records, *answers]
+    found = run(everyone, mode, embedder(similarity), similarity, meteor, streams)
+    write_json(out, found)
+    say(f"{out}: {_counts(found['about'])}")
 
 
 def _counts(about: Mapping[str, Any]) -> str:
@@ -84,18 +106,18 @@ def _counts(about: Mapping[str, Any]) -> str:
     )
 
 
-def _expected(folders: Sequence[Path], split: Split | None) -> list[Prediction] | None:
+def _expected(selected: Sequence[tuple[Path, Split | None]]) -> list[Prediction] | None:
     """The streams of data folders, as `predict` cuts them; None without folders."""
-    if not folders:
+    if not selected:
         return None
     from prospect.samples.clips import by_dialogue, join, without_answers
 
-    clips = [clip for folder in folders for clip in load_clips(folder, split)]
+    clips = [clip for folder, split in selected for clip in load_clips(folder, split)]
     streamed = [clip for clip in clips if clip.kind not in ("summary", "caption")]
     return [without_answers(join(parts), "the data") for parts in by_dialogue(streamed)]
 
 
-def _baselines(records: list[Prediction], learned_from: tuple[Path, ...]) -> list[Prediction]:
+def _baselines(records: Sequence[Prediction], learned_from: Sequence[Path]) -> list[Prediction]:
     """What the baselines answer to the first system's references."""
     from prospect.metrics.baselines import BASELINES, training_statistics
 
@@ -120,14 +142,19 @@ def _imported(source: tuple[str, str] | None, num_frames: int | None) -> tuple[P
     return read.predictions
 
 
+def check_target(target: tuple[str, str] | None) -> None:
+    """Refuse a form (kind, path) that results can't be written in."""
+    if target is not None and target[0] != RESULTS:
+        raise ConfigError(f"can't write results as {target[0]!r}; there is {RESULTS}")
+
+
 def export_results(target: tuple[str, str] | None, records: Sequence[Prediction]) -> None:
     """Write predictions in another project's form too; ``target`` is (kind, path)."""
+    check_target(target)
     if target is None:
         return
     from prospect.samples.legacy.proassist_results import write_proassist_results
 
-    kind, path = target
-    if kind != RESULTS:
-        raise ConfigError(f"can't write results as {kind!r}; there is {RESULTS}")
-    paths = write_proassist_results(records, Path(path))
+    path = Path(target[1])
+    paths = write_proassist_results(records, path)
     say(f"{path}: {len(paths)} result files for ProAssist's evaluator")

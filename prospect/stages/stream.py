@@ -19,6 +19,7 @@ from prospect.errors import ConfigError
 from prospect.files import MANIFEST, read_records, read_text, text_hash
 from prospect.model.config import ModelConfig
 from prospect.parallel import ordered
+from prospect.stages.score import check_target, export_results
 from prospect.stages.shared import load_clips, open_features, say
 from prospect.stream.config import Feed, RemoteConfig, StreamConfig
 from prospect.types import Clip, Prediction, Split
@@ -68,6 +69,7 @@ def predict(
     shard: int | None = None,
     backbone: ModelConfig = ModelConfig(),  # noqa: B008  frozen
     remote: RemoteConfig | None = None,
+    target: tuple[str, str] | None = None,
 ) -> None:
     """Stream every video of a data folder through a model.
 
@@ -93,6 +95,7 @@ def predict(
         shard: Which part to make here, from 0; None makes all parts at once on this machine.
         backbone: What an untrained model is made of.
         remote: Who is asked with `openai:URL`, and how.
+        target: Whose form to write the predictions in too.
     """
     stream = replace(stream, unconstrained=unconstrained or stream.unconstrained)
     fed = "teacher_forced" if sweep else fed
@@ -101,7 +104,10 @@ def predict(
         name, data, system, split, stream, blind, dtype, frames_root, fed, backbone, remote
     )
     _check(settings, sweep)
+    _check_export(settings, target)
     made = _whole(settings, out, seen, *_shares(shards, shard, os.environ))
+    if made:
+        export_results(target, made)
     if sweep and made:
         _store(Path(checkpoint), made, split)
 
@@ -138,6 +144,16 @@ def _check(settings: _Settings, sweep: bool) -> None:
         raise ConfigError(f"remote belongs to --model openai:URL, but the model is {name}")
     if sweep and name == UNTRAINED:
         raise ConfigError("an untrained model has no checkpoint to store thresholds in")
+
+
+def _check_export(settings: _Settings, target: tuple[str, str] | None) -> None:
+    """Refuse another project's form for what it can't tell."""
+    check_target(target)
+    if target is not None and settings.fed in ("told", "teacher_forced"):
+        raise ConfigError(
+            f"fed {settings.fed}, no utterance is written, so --to {target[0]} would tell of a "
+            "silent system; leave --to out"
+        )
 
 
 def _shares(

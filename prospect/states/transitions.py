@@ -84,22 +84,29 @@ def diff(before: State, after: State) -> tuple[Transition, ...]:
     """
     if set(before) != set(after):
         raise DataError(f"states of different steps: {sorted(before)} and {sorted(after)}")
-    return tuple(
-        Transition(step_id, move)
-        for step_id, status in before.items()
-        for move in _path(step_id, status, after[step_id])
-    )
+    found: list[Transition] = []
+    for step_id, status in before.items():
+        moves = path(status, after[step_id])
+        if moves is None:
+            raise DataError(f"no move leads {step_id} from {status} to {after[step_id]}")
+        found += [Transition(step_id, move) for move in moves]
+    return tuple(found)
 
 
-def _path(step_id: str, before: Status, after: Status) -> tuple[Move, ...]:
-    """Shortest chain of moves by breadth-first search over the move table."""
+def path(
+    before: Status, after: Status, vocabulary: Iterable[Move] = tuple(MOVES)
+) -> tuple[Move, ...] | None:
+    """Fewest moves of a vocabulary from one status to another, by breadth-first search.
+
+    Returns:
+        None if none lead there.
+    """
     paths: dict[Status, tuple[Move, ...]] = {before: ()}
     queue: list[Status] = [before]
     for status in queue:
-        if status == after:
-            return paths[status]
-        for move, (needs, becomes) in MOVES.items():
+        for move in vocabulary:
+            needs, becomes = MOVES[move]
             if needs == status and becomes not in paths:
                 paths[becomes] = (*paths[status], move)
                 queue.append(becomes)
-    raise DataError(f"no move leads {step_id} from {before} to {after}")
+    return paths.get(after)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ from prospect.model.checkpoint import Checkpoint, load_checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
 from prospect.stream.config import StreamConfig
-from prospect.stream.engine import Job, make_engine
+from prospect.stream.engine import Engine, Job, make_engine
 from prospect.stream.records import FrameResult
 from prospect.stream.session import Session
 from prospect.stream.snapshot import restore, snapshot
@@ -72,6 +73,11 @@ class LiveSession:
         self.fps = fps
 
     @property
+    def engine(self) -> Engine:
+        """Of the assistant that opened it."""
+        return self._session.engine
+
+    @property
     def state(self) -> State:
         """Status of every step now."""
         return self._session.state
@@ -96,14 +102,15 @@ class LiveSession:
             frame: An image as for `step`, or its vectors (P, E) from `encoder`.
 
         Raises:
-            DataError: vectors of another shape.
+            DataError: an image that is not square, or vectors of another shape.
+            ConfigError: an image that is not uint8 RGB.
         """
         return self._session.engine.run(self.looking(frame))
 
     def looking(self, frame: Image | Tensor) -> Job[FrameResult]:
         """`look` as a job of the assistant's engine."""
         if not isinstance(frame, Tensor):
-            frame = self.encoder.encode(torch.from_numpy(frame[None]))[0]
+            frame = self._encoded(frame)
         expected = (self.encoder.vectors, self.encoder.dim)
         if frame.shape != expected:
             raise DataError(
@@ -112,6 +119,17 @@ class LiveSession:
             )
         (result,) = yield from self._session.advancing(frame[None])
         return result
+
+    def _encoded(self, image: Image) -> Tensor:
+        """(P, E) fp16, as features are stored."""
+        if image.ndim != 3 or image.shape[0] != image.shape[1] or not image.size:
+            raise DataError(
+                f"a frame has shape {image.shape}; the model takes square RGB crops (H, H, 3), as "
+                "prospect.frames.decode.fit cuts them"
+            )
+        # mirrored pictures and BGR turned to RGB are views that torch doesn't take
+        rgb = torch.from_numpy(np.ascontiguousarray(image[None]))
+        return self.encoder.encode(rgb)[0].half()
 
     def snapshot(self) -> bytes:
         """The session as bytes; see `prospect.stream.snapshot` and `Assistant.restore`."""
@@ -179,7 +197,21 @@ class Assistant:
             task: Goal and steps.
             state: Where it stands; None means nothing is started.
             knowledge: False doesn't tell the model the steps; no state is tracked then.
+
+        Raises:
+            ConfigError: all slots are taken.
+            DataError: no task, or a state of other steps, or of the same in another order.
         """
+        if not isinstance(task, Task):
+            raise DataError(
+                f"the task is {task!r}; give a prospect.types.Task with a goal and its steps"
+            )
+        steps = [step.id for step in task.steps]
+        if state is not None and list(state) != steps:
+            raise DataError(
+                f"the state is of {', '.join(state) or 'no steps'}; it needs one status for each "
+                f"of {', '.join(steps)}, in this order"
+            )
         session = Session(
             self._model,
             self._config,
@@ -216,10 +248,14 @@ class Assistant:
             disturb the others.
 
         Raises:
-            DataError: a session stands twice.
+            DataError: a session stands twice, or is another assistant's.
         """
         if len({id(session) for session, _ in frames}) < len(frames):
             raise DataError("a session stands twice among the frames; watch them one after another")
+        if any(session.engine is not self._engine for session, _ in frames):
+            raise DataError(
+                "a session among the frames was opened by another assistant; step it there"
+            )
         jobs = (partial(session.looking, frame) for session, frame in frames)
         found = dict(self._engine.run_all(jobs))
         return [

@@ -16,6 +16,8 @@ nothing of that is fed back. ``reference_state``: the reference's transitions an
 ``told``: the reference's, and at each reference transition it has to write one. ``teacher_forced``:
 the reference's, read in one pass a clip; probabilities alone."""
 
+_TURNS_LEN = 48  # a frame's transitions and all turn headers; sentence and user turn come on top
+
 Policy = Literal["restate", "summarize", "drop_middle", "drop_all", "none"]
 Positions = Literal["kept", "rerotated", "recompute", "legacy"]
 
@@ -100,6 +102,12 @@ class StreamConfig:
     update_rule: DecisionRule | None = None
     unconstrained: bool = False
     belief: BeliefConfig | None = None
+
+    @property
+    def reserve_len(self) -> int:
+        """Tokens of a context kept free for what follows its last frame."""
+        summary = self.max_summary_tokens if self.policy == "summarize" else 0
+        return self.max_new_tokens + self.max_user_tokens + _TURNS_LEN + summary
 
     def __post_init__(self) -> None:
         if self.max_chunk < 1 or self.max_new_tokens < 1 or min(self.overlap_s, self.max_draft) < 0:

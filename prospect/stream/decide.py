@@ -57,3 +57,27 @@ def rules(fitted: Thresholds, config: StreamConfig) -> tuple[DecisionRule, Decis
     if config.update_threshold is not None:
         update = replace(update, threshold=config.update_threshold)
     return speak, update
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far to look ahead.
+
+    Attributes:
+        chunk: Frames to look at next.
+        silent: Frames since something was done.
+        mean_silent: Of such runs, the last ones counting most.
+    """
+
+    chunk: int
+    silent: int
+    mean_silent: float
+
+
+def paced(pace: Pace, kept: int, acted: bool, max_chunk: int) -> Pace:
+    """After ``kept`` frames: as far as it was lately silent, ever farther while it stays so."""
+    chunk, silent, mean = 2 * pace.chunk, pace.silent + kept, pace.mean_silent
+    if acted:
+        mean += (silent - mean) / 4
+        chunk, silent = round(mean), 0
+    return Pace(min(max(chunk, 1), max_chunk), silent, mean)

@@ -17,7 +17,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from prospect.errors import ConfigError, ProspectError
+from prospect.errors import ConfigError, DataError, ProspectError
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.network import Network
 from prospect.model.slots import Slots, stream_rows
@@ -84,6 +84,18 @@ class Engine:
     def release(self, slot: int) -> None:
         """The slot's stream has ended."""
         self._free.append(slot)
+
+    def check(self, vectors: Tensor) -> None:
+        """Refuse frames (K, P, E) that the model can't take; they would stay in its memory.
+
+        Raises:
+            DataError: of another shape, or numbers that are not finite.
+        """
+        if vectors.shape[1:] != self.vector_shape or not vectors.isfinite().all():
+            raise DataError(
+                f"frame vectors of shape {tuple(vectors.shape)}, each of {self.vector_shape} "
+                "finite numbers is needed; encode the video again"
+            )
 
     @torch.inference_mode()
     def forward(self, asks: Sequence[Ask]) -> list[Tensor]:
@@ -157,7 +169,7 @@ class Engine:
                 return
             asks: list[tuple[int, Job[T], Ask]] = []
             for index, job, answer in running:
-                outcome = _resume(job, answer)
+                outcome = self._fitting(job, _resume(job, answer))
                 if isinstance(outcome, _Ended):
                     yield index, outcome.result
                 else:
@@ -166,6 +178,19 @@ class Engine:
             running = [
                 (index, job, answer) for (index, job, _), answer in zip(asks, answers, strict=True)
             ]
+
+    def _fitting(self, job: Job[T], outcome: "Ask | _Ended[T]") -> "Ask | _Ended[T]":
+        """End a job whose context outgrows its slot: the pass would fail for all others, too."""
+        if isinstance(outcome, _Ended) or len(outcome.context.tokens) <= self.slots.length:
+            return outcome
+        job.close()
+        return _Ended(
+            ConfigError(
+                f"a context of {len(outcome.context.tokens)} tokens doesn't fit the "
+                f"{self.slots.length} of its slot: more was written after one frame than is kept "
+                "free; raise context_len or max_new_tokens"
+            )
+        )
 
 
 def make_engine(model: Checkpoint, config: StreamConfig, num_slots: int) -> Engine:

@@ -222,7 +222,8 @@ def seen_vectors(viewer: Viewer, stream: Clip) -> Tensor:
     """(F, P, E) what a viewer sees of a stream.
 
     Raises:
-        DataError: the stream's frame rate isn't the one the model was trained at.
+        DataError: the stream's frame rate isn't the one the model was trained at, or its vectors
+            are not those of F >= 1 frames as the model takes them.
     """
     fps = viewer.model.fps
     if stream.fps != fps:
@@ -230,7 +231,15 @@ def seen_vectors(viewer: Viewer, stream: Clip) -> Tensor:
             f"{stream.dialogue_id} has {stream.fps:g} frames/s, the model was trained at "
             f"{fps:g}; make its clips again with --fps {fps:g}"
         )
+    num_frames = stream.stop_frame - stream.start_frame
+    if num_frames < 1:
+        raise DataError(f"{stream.dialogue_id} has no frames; nothing to watch")
     vectors = viewer.features(stream)
+    if vectors.shape != (num_frames, *viewer.engine.vector_shape):
+        raise DataError(
+            f"{stream.dialogue_id} has vectors of shape {tuple(vectors.shape)}, the model takes "
+            f"{(num_frames, *viewer.engine.vector_shape)}; encode its video again"
+        )
     return vectors[:1].expand_as(vectors) if viewer.blind else vectors
 
 

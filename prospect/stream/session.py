@@ -24,15 +24,13 @@ from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.belief import Belief, View, believing, certain, change_prob, quiet
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.decide import Deciders, deciders, rules, silence
+from prospect.stream.decide import Deciders, Pace, deciders, paced, rules, silence
 from prospect.stream.engine import Ask, Engine, Job, make_engine
 from prospect.stream.policies import POLICIES
 from prospect.stream.records import FrameResult, Opening
 from prospect.stream.unconstrained import Written, write_freely
 from prospect.stream.write import Sight, last, write_sentence, write_transitions
 from prospect.types import ClipKind, Event, State, Task, Transition, Turn
-
-_TURNS_LEN = 48  # a frame's transitions and all turn headers; sentence and user turn come on top
 
 
 class Session:
@@ -90,18 +88,11 @@ class Session:
         speak, update = rules(model.thresholds, config)
         self._thresholds = replace(model.thresholds, speak=speak.threshold, update=update.threshold)
         self.deciders = deciders(speak, update, model.fps)
-        self._limit = self.engine.slots.length - _reserve(config)
+        self._limit = self.engine.slots.length - config.reserve_len
         self.state: State = state if state is not None else initial_state(task)
+        words = tuple(recent)
         self.opening = Opening(
-            task,
-            self.state,
-            tuple(recent),
-            key,
-            knowledge,
-            state_known,
-            start_frame,
-            kind,
-            progress,
+            task, self.state, words, key, knowledge, state_known, start_frame, kind, progress
         )
         self._tracks = knowledge and state_known and kind in ("dialogue", "state")
         self._moves = model.renderer.layout.moves
@@ -109,8 +100,7 @@ class Session:
         if config.belief is not None and self._tracks:
             change_prob(0.5, update)  # refuses a rule it can't read
             self.belief = certain(self.state)
-        self._silent, self._mean_silent = 0, float(config.max_chunk)
-        self._chunk = min(8, config.max_chunk)
+        self._pace = Pace(min(8, config.max_chunk), 0, config.max_chunk)
         self._frame_hidden = self._steps_hidden = torch.empty(0)
         self.overlap: deque[Tensor] = deque(maxlen=round(config.overlap_s * model.fps))
         self.next_frame = start_frame
@@ -126,6 +116,10 @@ class Session:
     def close(self) -> None:
         """Give the slot back; nothing can be watched any longer."""
         self._release()
+
+    def _check_open(self) -> None:
+        if not self._release.alive:
+            raise DataError("the session is closed and its slot another's; open a new one")
 
     @property
     def thresholds(self) -> Thresholds:
@@ -159,12 +153,14 @@ class Session:
         """`advance` as a job."""
         if forced and len(forced) != len(vectors):
             raise DataError(f"{len(forced)} forced events for {len(vectors)} frames")
+        self.engine.check(vectors)
+        self._check_open()
         results: list[FrameResult] = []
         while (done := len(results)) < len(vectors):
             arrived = time.perf_counter()
             room = yield from self._make_room()
             # forced events are known ahead, so nothing looked at is taken back but after one
-            chunk = self.config.max_chunk if forced else self._chunk
+            chunk = self.config.max_chunk if forced else self._pace.chunk
             ahead = vectors[done : done + min(room, chunk)]
             length = len(self.context.tokens)
             hidden = yield from self._look(ahead)
@@ -191,7 +187,7 @@ class Session:
             wrote_ms = time.perf_counter() * 1000 - before_ms
             first_ms = None if first_s is None else first_s * 1000 - before_ms
             results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
-            self._pace(kept, acted=event is not None)
+            self._pace = paced(self._pace, kept, event is not None, self.config.max_chunk)
         return results
 
     def ask(self) -> tuple[Transition, ...]:
@@ -204,6 +200,7 @@ class Session:
 
     def asking(self) -> Job[tuple[Transition, ...]]:
         """`ask` as a job."""
+        self._check_open()
         if not legal_moves(self.state, self._moves):
             return ()
         length = len(self.context.tokens)
@@ -213,12 +210,9 @@ class Session:
         self.context.rewind(length)
         return moves
 
-    def ask_speech(self) -> str:
-        """What would be said at the last frame; nothing is changed."""
-        return self.engine.run(self.asking_speech())
-
     def asking_speech(self) -> Job[str]:
-        """`ask_speech` as a job."""
+        """What would be said at the last frame; nothing is changed."""
+        self._check_open()
         length = len(self.context.tokens)
         text, _ = yield from self._write_sentence()
         self.context.rewind(length)
@@ -234,6 +228,7 @@ class Session:
 
     def telling(self, event: Event) -> Job[float | None]:
         """`tell` as a job."""
+        self._check_open()
         again = yield from self._force(event)
         self.events.append(event)
         return again
@@ -244,6 +239,7 @@ class Session:
         Raises:
             DataError: longer than the context's reserve, or the second turn after one frame.
         """
+        self._check_open()
         tokens = self.renderer.turn("user", text)
         if len(tokens) > self.config.max_user_tokens:
             raise DataError(
@@ -300,15 +296,6 @@ class Session:
                     "max_new_tokens or max_user_tokens"
                 )
         return (self._limit - len(self.context.tokens)) // size
-
-    def _pace(self, kept: int, acted: bool) -> None:
-        """Look as far ahead next as it was lately silent, and ever farther while it stays so."""
-        self._silent += kept
-        self._chunk *= 2
-        if acted:
-            self._mean_silent += (self._silent - self._mean_silent) / 4
-            self._silent, self._chunk = 0, round(self._mean_silent)
-        self._chunk = min(max(self._chunk, 1), self.config.max_chunk)
 
     def _pass(self, probs: Sequence[Sequence[float]]) -> int:
         """Let the first frames that decide nothing pass; how many they are."""
@@ -367,7 +354,12 @@ class Session:
         return written.transitions
 
     def _write_sentence(self) -> Job[tuple[str, float]]:
-        return (yield from write_sentence(self.context, self.renderer, self.config.max_new_tokens))
+        config = self.config
+        return (
+            yield from write_sentence(
+                self.context, self.renderer, config.max_new_tokens, config.max_draft
+            )
+        )
 
     @property
     def _sight(self) -> Sight | None:
@@ -385,11 +377,11 @@ class Session:
     def _force(self, event: Event) -> Job[float | None]:
         """Write a given event instead; returns as `_decide_again`."""
         again: float | None = None
+        self.state = fold(self.state, event.transitions)
         for tokens, target in self.renderer.event(event):
             self.context.add(tokens)
             if target == STATE_GEN:
                 again = yield from self._decide_again()
-        self.state = fold(self.state, event.transitions)
         if self.belief and event.transitions:
             self.belief = certain(self.state)
         return again
@@ -402,9 +394,3 @@ class Session:
             self.events.append(event)
         self.next_frame += 1
         return result
-
-
-def _reserve(config: StreamConfig) -> int:
-    """Tokens kept free for what follows the last frame."""
-    summary = config.max_summary_tokens if config.policy == "summarize" else 0
-    return config.max_new_tokens + config.max_user_tokens + _TURNS_LEN + summary

@@ -114,8 +114,28 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
             f"the snapshot is of another model ({about.model}, this one is {model.config!r}); load "
             "the checkpoint it was taken with"
         )
-    told = about.opening
-    session = Session(
+    session = _opened(about.opening, model, config, engine)
+    session.next_frame, session.state = about.next_frame, about.state
+    session.events, session.refreshes = list(about.events), list(about.refreshes)
+    session.deciders = Deciders(
+        _going_on(about.speak, session.deciders.speak),
+        _going_on(about.update, session.deciders.update),
+    )
+    session.belief = session.belief and (about.belief or certain(about.state))
+    session.overlap.extend(tensors["overlap"])
+    session.context = _context(session.context.slot, tensors, about.step_ends)
+    if session.context.frames:
+        engine.run(session.rereading())
+    return session
+
+
+def _going_on(saved: Decider, fresh: Decider) -> Decider:
+    """What was saved, unless the settings now say another rule, which begins anew."""
+    return saved if saved.rule == fresh.rule else fresh
+
+
+def _opened(told: Opening, model: Checkpoint, config: StreamConfig, engine: Engine) -> Session:
+    return Session(
         model,
         config,
         told.task,
@@ -129,24 +149,6 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
         progress=told.progress,
         engine=engine,
     )
-    session.next_frame, session.state = about.next_frame, about.state
-    session.events, session.refreshes = list(about.events), list(about.refreshes)
-    session.deciders = Deciders(
-        _going_on(about.speak, session.deciders.speak),
-        _going_on(about.update, session.deciders.update),
-    )
-    if session.belief:
-        session.belief = about.belief or certain(about.state)
-    session.overlap.extend(tensors["overlap"])
-    session.context = _context(session.context.slot, tensors, about.step_ends)
-    if session.context.frames:
-        engine.run(session.rereading())
-    return session
-
-
-def _going_on(saved: Decider, fresh: Decider) -> Decider:
-    """What was saved, unless the settings now say another rule, which begins anew."""
-    return saved if saved.rule == fresh.rule else fresh
 
 
 def _context(slot: int, tensors: dict[str, Tensor], step_ends: Sequence[int]) -> Context:

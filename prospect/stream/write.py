@@ -21,6 +21,9 @@ from prospect.stream.context import Context
 from prospect.stream.engine import Ask, Job
 from prospect.types import State, Transition
 
+MAX_MOVES = 4
+"""Most transitions a frame, which fit a session's reserve; more can follow at the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -56,7 +59,7 @@ def write_transitions(
     """
     context.add(renderer.header("state"))
     written: list[Transition] = []
-    while moves := legal_moves(state, renderer.layout.moves):
+    while len(written) < MAX_MOVES and (moves := legal_moves(state, renderer.layout.moves)):
         if sight is not None:
             moves = yield from _pointed(
                 context, network, sight, state, moves, may_stop=bool(written)
@@ -107,7 +110,8 @@ def _choose(context: Context, options: Sequence[list[int]]) -> Job[int]:
             token = allowed.pop()
         else:
             logits = (yield last(context, logits=True))[0]
-            token = max(allowed, key=lambda candidate: (logits[candidate].item(), -candidate))
+            candidates = sorted(allowed)
+            token = candidates[int(logits[candidates].argmax())]
         context.add([token])
         alive = [index for index in alive if options[index][depth] == token]
         depth += 1

@@ -90,4 +90,6 @@ def test_too_few_videos_are_said_before_any_work() -> None:
 
 def test_an_unknown_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "dinner", "--out", str(tmp_path / "x")]) == 2
-    assert "no bench 'dinner'; there are train, score and all" in capsys.readouterr().err
+    assert (
+        "no bench 'dinner'; there are train, stream, long, score and all" in capsys.readouterr().err
+    )

@@ -14,6 +14,8 @@ from prospect.types import Event, Prediction
 from tests.metrics.worlds import embed, event, stream
 
 TEXT = {"lm_nll": 6.0, "lm_tokens": 3, "lm_right": 2, "lm_fluency": 0.5, "lm_turns": 1}
+FREE = {"written_moves": 5, "illegal_moves": 1, "unreadable_moves": 1}
+USABLE = {"written_moves": 3, "illegal_moves": 0, "unreadable_moves": 0}
 
 
 def scores(*predictions: Prediction) -> dict[str, float | None]:
@@ -35,6 +37,15 @@ def test_totals_are_pooled() -> None:
     assert found["real_time_factor"] == pytest.approx((10 + 100 / 30) / 100)
 
 
+def test_moves_that_could_not_be_used_are_pooled_over_streams() -> None:
+    # 2 of 5 in one stream and none of 3 in the other: 2 of 8, not the mean of 2/5 and 0
+    one, two = (replace(stream(()), details=details) for details in (FREE, USABLE))
+    assert scores(one)["unusable_move_rate"] == 2 / 5
+    assert scores(one, two)["unusable_move_rate"] == 2 / 8
+    assert scores(one, stream(()))["unusable_move_rate"] == 2 / 5  # written with constraint
+    assert scores(replace(one, details=dict.fromkeys(FREE, 0)))["unusable_move_rate"] is None
+
+
 def test_nothing_told() -> None:
     assert set(scores(stream((), ())).values()) == {None}
 
@@ -44,6 +55,7 @@ def test_nothing_told() -> None:
     [
         ({"lm_nll": 1.0}, "details has lm_nll but not lm_tokens"),
         ({"frames_per_s": 0.0}, "frames_per_s is 0"),
+        ({"written_moves": 5}, "details has written_moves but not illegal_moves, unreadable_moves"),
         ({"update_tokens": "12"}, "details.update_tokens is '12'"),
         ({**TEXT, "lm_nll": float("nan")}, "details.lm_nll is nan"),
     ],

@@ -99,6 +99,7 @@ def test_texts_are_escaped(
 def test_missing_pieces_are_told(tmp_path: Path, scores: dict[str, Any], embed: Embed) -> None:
     scores["systems"] = {"demo": scores["systems"]["demo"]}
     scores.update(differences={}, diagnosis=[])
+    scores["systems"]["demo"]["other_mode"] = {"mode": "proassist", "scores": {}}
     out = tmp_path / "report.html"
     write_report(out, scores, [], {}, blank, {}, embed)
     text = out.read_text()
@@ -112,6 +113,7 @@ def test_missing_pieces_are_told(tmp_path: Path, scores: dict[str, Any], embed: 
         "demo gives no probabilities, or no predictions of it were given.",
         "Nothing that demo did matches a reference",
         "No transitions are due or predicted.",
+        "In mode proassist every score of demo is the same.",
     ):
         assert part in text
 
@@ -171,6 +173,7 @@ def test_models_stand_side_by_side(two_runs: Path) -> None:
     assert streams[::2] == streams[1::2]
     assert "<h1>demo <small>beside rival</small></h1>" in text
     assert text.count("Speak decision over its threshold") == 4  # title and label of each
+    assert text.count("speak, adaptive") == 2
     assert '<tr class="run">' in text
     assert "There are no pictures: the videos are in none of the given data folders." in text
 

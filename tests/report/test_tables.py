@@ -90,11 +90,42 @@ def test_all_metrics(scores: dict[str, Any]) -> None:
     assert rows[-1].cells[0].bar is None
 
 
+def test_adaptive_thresholds_stand_beside_the_decisions_as_streamed() -> None:
+    scores = small(ours=0.5, theirs=0.5, silent=0.0)
+    pooled = scores["systems"]["ours"]["groups"]["pooled"]
+    pooled["speak_decision_recall"] = one(0.75, 0.5, 1.0)
+    pooled["speak_decision_recall_adaptive"] = one(0.25, 0.0, 0.5)
+    table = tables.adaptive_table(scores)
+    assert [title for title, _ in table.columns] == ["Precision", "Recall", "F1"]
+    assert [section.heading for section in table.sections] == ["ours", "theirs"]
+    rows = {row.label: [cell.text for cell in row.cells] for row in table.sections[0].rows}
+    assert rows["speak, as streamed"] == ["n/a", "0.750", "n/a"]
+    assert rows["speak, adaptive"] == ["n/a", "0.250", "n/a"]
+    assert sum(label.startswith("update") for label in rows) == 2
+
+
+def test_the_other_mode(scores: dict[str, Any]) -> None:
+    table = tables.other_mode(scores)
+    assert isinstance(table, tables.Table)
+    assert [title for title, _ in table.columns] == ["strict", "proassist"]
+    speech, delay = table.sections[0].rows
+    now = scores["systems"]["demo"]["groups"]["pooled"]["speech_f1"]["value"]
+    assert [cell.text for cell in speech.cells] == [f"{now:.3f}", "0.500"]
+    assert [cell.text for cell in delay.cells] == ["n/a", "n/a"]
+    system = scores["systems"]["demo"]
+    system["other_mode"]["scores"] = {}
+    assert tables.other_mode(scores) == "In mode proassist every score of demo is the same."
+    system["other_mode"] = {"mode": "proassist", "error": "no assignment"}
+    assert tables.other_mode(scores) == "In mode proassist demo can't be scored: no assignment"
+
+
 def test_what_is_no_scores_file() -> None:
     with pytest.raises(DataError, match="scores have no 'systems'; write them with"):
         tables.check_scores({})
     with pytest.raises(DataError, match="scores have no system;"):
         tables.check_scores(small())
+    with pytest.raises(DataError, match="'ours' have no 'other_mode'; score them again"):
+        tables.check_scores(small(ours=1.0))
     scores = small(ours=1.0)
     scores["systems"]["ours"]["groups"] = {}
     with pytest.raises(DataError, match="'ours' have no group 'pooled'"):

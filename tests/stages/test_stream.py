@@ -16,6 +16,7 @@ from prospect.files import read_records, write_records
 from prospect.metrics.decisions import fit
 from prospect.model.checkpoint import checkpoint_thresholds, load_checkpoint, save_checkpoint
 from prospect.model.config import Thresholds
+from prospect.samples.legacy.proassist_results import read_proassist_results
 from prospect.stages.stream import _shares
 from prospect.stream.remote import PROMPT_HASH
 from prospect.types import Clip, Prediction
@@ -63,6 +64,23 @@ def test_shards_make_what_one_process_makes(data: Path, checkpoint: Path, tmp_pa
     assert (details["mode"], details["max_chunk"], details["dtype"]) == ("self", 32, "float32")
     assert details["weights"] == whole[0].details["weights"]
     assert details["key"] == whole[0].details["key"]
+
+
+def test_predictions_in_proassists_form_too(data: Path, checkpoint: Path, tmp_path: Path) -> None:
+    out, form = tmp_path / "p.jsonl", tmp_path / "form"
+    to = ["--to", "proassist-json", str(form), "--stream.speak_threshold", "0"]
+    assert predict(data, out, checkpoint, *to, "--shards", "2", "--shard", "0") == []
+    assert not form.exists()  # the other part is missing
+    made = predict(data, out, checkpoint, *to, "--shards", "2", "--shard", "1")
+    back = read_proassist_results(form / made[0].dataset / "results", None).predictions
+    assert {one.dialogue_id for one in back} == {one.dialogue_id for one in made}
+    spoken = {one.dialogue_id: said(one) for one in made}
+    assert {one.dialogue_id: said(one) for one in back} == spoken
+    assert any(spoken.values())
+
+
+def said(prediction: Prediction) -> list[tuple[int, str]]:
+    return [(event.frame, event.speech) for event in prediction.events if event.speech]
 
 
 def test_a_sweep_stores_what_was_fitted_and_nothing_else(
@@ -150,6 +168,9 @@ def test_a_server_is_polled_and_what_was_asked_is_recorded(tmp_path: Path) -> No
           "--remote.server.base_url", "http://x/v1"], "remote belongs to"),
         (["--model", "untrained", "--sweep"], "no checkpoint to store"),
         (["--model", "untrained", "--shards", "2", "--shard", "2"], "shard 2 of 2"),
+        (["--model", "untrained", "--to", "xml", "there"], "can't write results as 'xml'"),
+        (["--model", "untrained", "--fed", "told", "--to", "proassist-json", "there"],
+         "fed told, no utterance is written"),
         (["--model", "nowhere"], "no file nowhere"),
     ],
 )  # fmt: skip
