@@ -142,6 +142,10 @@ def _check(settings: _Settings, sweep: bool) -> None:
             )
     elif remote is not None:
         raise ConfigError(f"remote belongs to --model openai:URL, but the model is {name}")
+    if settings.stream.belief is not None and settings.fed != "self":
+        raise ConfigError(
+            f"a belief filters what a model told itself, but fed is {settings.fed}; leave one out"
+        )
     if sweep and name == UNTRAINED:
         raise ConfigError("an untrained model has no checkpoint to store thresholds in")
 

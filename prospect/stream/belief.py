@@ -8,7 +8,8 @@ with weights, and the legal moves that lead from the state told so far to the li
 
 p is `change_prob`. All moves of all hypotheses are weighed together, not state by state: one that
 has no room for what is clearly seen loses to one that has. No state is ever told that legal moves
-don't lead to: a step started by mistake stays so until it is really started.
+don't lead to: a step started by mistake stays so until it is really started. A network that points
+learned to choose among the moves of the told state, so it scores those alone.
 """
 
 import math
