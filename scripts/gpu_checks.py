@@ -1,4 +1,4 @@
-"""Everything that waits for a GPU, in one go: speed, memory and precision of training at full size.
+"""Everything that waits for a GPU, in one go: speed, memory and precision at full size.
 
 In: nothing but this package and what it needs; weights are random, so nothing is downloaded. Out:
 one JSON with the hardware's name, written anew after each check. A check has processes of its own:
@@ -7,7 +7,7 @@ one that fails or is killed doesn't end the others.
     python scripts/gpu_checks.py --out gpu.json
     python scripts/gpu_checks.py --out x.json --rehearse        # tiny models, on a CPU too
 
-A further check, of streaming say, is a function of `Place` and a line of `CHECKS`.
+A further check is a function of `Place` and a line of `CHECKS`.
 """
 
 import argparse
@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from prospect.bench.config import TrainBench
+from prospect.bench.config import StreamBench, TrainBench
+from prospect.bench.stream import bench_stream
 from prospect.bench.train import bench_train, toy_clips
 from prospect.errors import ProspectError
 from prospect.files import read_json
@@ -161,6 +162,23 @@ def auto_batch(place: Place) -> dict[str, Any]:
     return found
 
 
+def stream_bench(place: Place) -> dict[str, Any]:
+    """Frames a second against the plain loop: one stream, and 16, 64 and 256 at once."""
+    found: dict[str, Any] = {}
+    for num_streams in (2,) if place.shape == TINY else (16, 64, 256):
+        settings = StreamBench(
+            model=place.model,
+            num_streams=num_streams,
+            num_plain=1,
+            min_duration_s=60 if place.shape == TINY else 200,
+            feature_dim=WIDTH,
+            dtypes=("auto",),
+        )
+        ratios, details = bench_stream(settings)
+        found[f"{num_streams} streams"] = {**ratios, **details}
+    return found
+
+
 def sharded(place: Place) -> dict[str, Any]:
     """Frozen weights shared out over all GPUs (two processes without any), and losses so far."""
     return short_run(place, place.folder / "run", place.model, replace(TRAINING, sharding="fsdp2"))
@@ -174,6 +192,7 @@ CHECKS: Mapping[str, Callable[[Place], dict[str, Any]]] = {
     "full": full,
     "compiled": compiled,
     "auto_batch": auto_batch,
+    "stream_bench": stream_bench,
     "sharded": sharded,
 }
 TRAINING = TrainConfig(
