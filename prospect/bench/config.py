@@ -7,7 +7,7 @@ from prospect.model.config import LoraConfig, ModelConfig
 
 
 def _toy_model() -> ModelConfig:
-    """That of ``presets/toy.yaml``."""
+    """All of SmolLM2-135M, at the context of the toy videos."""
     return ModelConfig(context_len=2048, lora=LoraConfig(dropout=0.0))
 
 

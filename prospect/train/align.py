@@ -5,7 +5,7 @@ vector points where the embeddings of those words do: the name of the step under
 narration of the action. Fractions of a second to a minute; nothing else of the network learns but
 how sharply a frame is matched with texts, if it is.
 
-    prospect train --config presets/toy.yaml --training.align.steps 500
+    prospect train --config presets/toy.yaml
 """
 
 import math
