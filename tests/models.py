@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from prospect.model.checkpoint import Checkpoint
+from prospect.model.checkpoint import Checkpoint, save_checkpoint
 from prospect.model.config import LoraConfig, ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.pretrained import model_folder
@@ -49,6 +49,15 @@ def tiny_model(llm: Path, *, context_len: int = 4096, vectors: int = 1) -> Check
         network.decide.weight.normal_(std=0.5)
     network.eval()
     return Checkpoint(network, renderer, config, Thresholds(), 2.0, {})
+
+
+def save_tiny_checkpoint(llm: Path, folder: Path) -> Path:
+    """A finished model of the default encoder's width on the tiny LLM, as a run leaves it."""
+    config = ModelConfig(llm=str(llm), lora=LoraConfig(rank=2))
+    torch.manual_seed(3)
+    network, renderer = build(config, 1280, torch.float32)
+    save_checkpoint(Checkpoint(network, renderer, config, Thresholds(), 2.0, {}), folder)
+    return folder
 
 
 def with_thresholds(model: Checkpoint, speak: float, update: float) -> Checkpoint:

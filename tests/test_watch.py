@@ -8,22 +8,19 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image as Pictures
 from rich.console import Console
 
 from prospect import watch as module
 from prospect.errors import ConfigError, DataError, MissingError
 from prospect.files import read_json, write_json, write_records
-from prospect.model.checkpoint import Checkpoint, save_checkpoint
-from prospect.model.config import LoraConfig, ModelConfig, Thresholds
-from prospect.model.network import build
 from prospect.states.notation import parse_state, parse_transitions
 from prospect.states.transitions import fold, initial_state
 from prospect.stream.config import StreamConfig
 from prospect.types import Dialogue, Step, Task
 from prospect.watch import read_task, watch
 from tests.loopback import grey, write_video
+from tests.models import save_tiny_checkpoint
 
 EAGER = StreamConfig(speak_threshold=0.0, update_threshold=0.0, max_new_tokens=3)
 SILENT = StreamConfig(speak_threshold=1.0, update_threshold=1.0)
@@ -34,12 +31,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def checkpoint(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ModelConfig(llm=str(tiny_llm), lora=LoraConfig(rank=2))
-    torch.manual_seed(3)
-    network, renderer = build(config, 1280, torch.float32)
-    path = tmp_path_factory.mktemp("watch") / "checkpoint"
-    save_checkpoint(Checkpoint(network, renderer, config, Thresholds(), 2.0, {}), path)
-    return path
+    return save_tiny_checkpoint(tiny_llm, tmp_path_factory.mktemp("watch") / "checkpoint")
 
 
 @pytest.fixture

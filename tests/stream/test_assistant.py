@@ -8,24 +8,17 @@ import pytest
 import torch
 
 from prospect.errors import ConfigError, DataError
-from prospect.model.checkpoint import Checkpoint, save_checkpoint
-from prospect.model.config import LoraConfig, ModelConfig, Thresholds
-from prospect.model.network import build
 from prospect.states.transitions import fold, initial_state
 from prospect.stream.assistant import Assistant, StateChange, Utterance
 from prospect.stream.config import StreamConfig
 from prospect.toy.draw import draw
 from prospect.toy.world import annotations
+from tests.models import save_tiny_checkpoint
 
 
 @pytest.fixture(scope="module")
 def folder(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ModelConfig(llm=str(tiny_llm), lora=LoraConfig(rank=2))
-    torch.manual_seed(3)
-    network, renderer = build(config, 1280, torch.float32)
-    path = tmp_path_factory.mktemp("assistant") / "checkpoint"
-    save_checkpoint(Checkpoint(network, renderer, config, Thresholds(), 2.0, {}), path)
-    return path
+    return save_tiny_checkpoint(tiny_llm, tmp_path_factory.mktemp("assistant") / "checkpoint")
 
 
 def test_it_watches_images_and_keeps_a_legal_state(folder: Path) -> None:

@@ -17,9 +17,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from prospect.errors import ConfigError, DataError
-from prospect.model.checkpoint import Checkpoint, save_checkpoint
-from prospect.model.config import LoraConfig, ModelConfig, Thresholds
-from prospect.model.network import build
 from prospect.samples.clips import state_after
 from prospect.states.transitions import initial_state
 from prospect.stream.assistant import Assistant
@@ -35,7 +32,7 @@ from prospect.toy.world import annotations
 from prospect.types import Clip, Event, Prediction, Step, Task, Transition
 from tests.clips import random_stream
 from tests.model.modes import loud_llm, mode_model
-from tests.models import tiny_model, with_thresholds
+from tests.models import save_tiny_checkpoint, tiny_model, with_thresholds
 from tests.stream.test_engine import eager, together
 from tests.stream.test_modes import few_thresholds
 from tests.stream.test_session import vectors
@@ -51,12 +48,7 @@ def llm(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    config = ModelConfig(llm=str(tiny_llm), lora=LoraConfig(rank=2))
-    torch.manual_seed(3)
-    network, renderer = build(config, 1280, torch.float32)
-    path = tmp_path_factory.mktemp("assistant") / "checkpoint"
-    save_checkpoint(Checkpoint(network, renderer, config, Thresholds(), 2.0, {}), path)
-    return path
+    return save_tiny_checkpoint(tiny_llm, tmp_path_factory.mktemp("assistant") / "checkpoint")
 
 
 # --- batches

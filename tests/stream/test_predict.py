@@ -12,8 +12,16 @@ from prospect.metrics.score import score
 from prospect.samples.clips import without_answers
 from prospect.states.transitions import apply, legal_moves
 from prospect.stream.config import StreamConfig
-from prospect.stream.predict import Share, live_details, predict, predict_stream
-from prospect.types import Clip, Event, Prediction
+from prospect.stream.engine import make_engine
+from prospect.stream.predict import (
+    Share,
+    Viewer,
+    live_details,
+    open_session,
+    predict,
+    predict_stream,
+)
+from prospect.types import Clip, ClipKind, Event, Prediction
 from tests.clips import random_stream
 from tests.models import tiny_model, with_thresholds
 from tests.stream.test_session import vectors
@@ -152,3 +160,15 @@ def test_without_constraint_what_is_illegal_is_counted_and_not_applied(tiny_llm:
     assert not any(event.transitions for event in made.events)
     values = score([made])["systems"]["x"]["groups"]["pooled"]
     assert values["unusable_move_rate"]["value"] == 1.0
+
+
+@pytest.mark.parametrize("kind", ["dialogue", "state", "narration"])
+@pytest.mark.parametrize("progress", [None, "The first step is done."])
+def test_a_stream_is_told_what_its_clip_is_told(
+    tiny_llm: Path, kind: ClipKind, progress: str | None
+) -> None:
+    model = tiny_model(tiny_llm)
+    stream = replace(random_stream(2), kind=kind, progress=progress)
+    config = StreamConfig()
+    viewer = Viewer(model, vectors, config, "x", False, make_engine(model, config, 1))
+    assert open_session(viewer, stream).context.tokens == model.renderer.clip_prompt(stream)
