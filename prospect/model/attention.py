@@ -1,10 +1,10 @@
 """Attention in rows that hold several clips, or several streams: none sees another.
 
 In: positions that restart at every clip, or `prospect.model.slots.stream_rows`. Out: an attention
-function of transformers. The library
-keeps packed clips apart with a dense L x L mask, and so computes what the mask then hides. Two
-clips of 942 tokens with SmolLM2-135M's heads in bf16, forward and backward on one CPU core: 230 ms
-with the mask, 85 clip by clip, 56 with the blocks below.
+function of transformers. The library keeps packed clips apart with a dense L x L mask, and so
+computes what the mask then hides. Two clips of 942 tokens with SmolLM2-135M's heads in bf16,
+forward and backward on one CPU core: 273 ms with the mask, 97 clip by clip, 44 with the blocks
+below.
 
     AutoModelForCausalLM.from_pretrained(folder, attn_implementation=PER_CLIP)
 """
@@ -25,8 +25,8 @@ from prospect.model.slots import per_stream_attention
 
 PER_CLIP = "per_clip"
 """Name of the attention function; without `clip_bounds` it is the library's ``sdpa``."""
-BLOCK = 64
-"""Queries a block on a CPU: 128 and 256 were 4 and 45 % slower at clips of 942 tokens."""
+BLOCK = 128
+"""Tokens a block on a CPU: 64 and 256 were 8 % slower at clips of 942 tokens."""
 
 
 def clip_bounds(positions: Tensor) -> Tensor:
@@ -89,15 +89,13 @@ def per_clip_attention(
     bounds = attention_mask.flatten().tolist()
     q, k, v = _one_row(query), _one_row(key), _one_row(value)
     if query.device.type == "cpu" and dropout == 0:
-        # where all weights learn, under autocast, the turn by position leaves these two in fp32
-        q, k = q.to(v.dtype), k.to(v.dtype)
-        grouped = q.view(k.shape[1], -1, *q.shape[2:])
-        mixed = _Blocks.apply(grouped, k[0], v[0], bounds, scale)  # type: ignore[no-untyped-call]
+        mixed = _in_blocks(q, k, v, bounds, scale)
     else:
         clips = pairwise(bounds)
-        mixed = torch.cat([_alone(q, k, v, slice(*clip), dropout, scale) for clip in clips], dim=2)
-    # (N, B * L, D / N) -> (B, L, N, D / N)
-    return mixed.view(q.shape[1:]).transpose(0, 1).reshape(query.transpose(1, 2).shape), None
+        parts = [_alone(q, k, v, slice(*clip), dropout, scale) for clip in clips]
+        mixed = torch.cat(parts, dim=2)[0].transpose(0, 1)
+    # (B * L, N, D / N) -> (B, L, N, D / N)
+    return mixed.reshape(query.transpose(1, 2).shape), None
 
 
 def _one_row(heads: Tensor) -> Tensor:
@@ -118,72 +116,71 @@ def _alone(q: Tensor, k: Tensor, v: Tensor, clip: slice, dropout: float, scale: 
     )
 
 
-class _Blocks(torch.autograd.Function):
-    """Causal attention of each clip to itself by blocks of `BLOCK` queries.
+def _in_blocks(q: Tensor, k: Tensor, v: Tensor, bounds: list[int], scale: float) -> Tensor:
+    """(1, N, T, d), (1, n, T, d), (1, n, T, d) -> (T, N, d)."""
+    n, tokens, width = k.shape[1:]
+    # where all weights learn, under autocast, the turn by position leaves q and k in fp32
+    grouped = q.to(v.dtype).view(n, -1, tokens, width).transpose(1, 2)
+    rows = grouped.reshape(n, -1, width) * scale
+    mixed: Tensor = _Blocks.apply(rows, k[0].to(v.dtype), v[0], bounds)  # type: ignore[no-untyped-call]
+    return mixed.view(n, tokens, -1, width).transpose(0, 1).flatten(1, 2)
 
-    As FlashAttention does, it keeps only the log of each softmax's denominator and computes the
-    weights again in the backward pass (Dao 2023, arXiv 2307.08691, algorithms 1 and 2), but with
-    `torch.bmm`, whose bf16 products are several times as fast on a CPU as those of torch's kernel.
-    n key-value heads, g query heads of each, T tokens of all clips, d = D / N.
+
+class _Blocks(torch.autograd.Function):
+    """Causal attention of each clip to itself by blocks of `BLOCK` tokens.
+
+    As FlashAttention does, it computes the weights again in the backward pass (Dao 2023, arXiv
+    2307.08691, algorithm 2), but with `torch.bmm`, whose bf16 products are several times as fast
+    on a CPU as those of torch's kernel, and torch's softmax, which reads and writes bf16 and
+    computes in fp32. n key-value heads, g query heads of each, T tokens of all clips, d = D / N.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bounds: list[int], scale: float
-    ) -> Tensor:
-        """(n, g, T, d), (n, T, d), (n, T, d) -> (n, g, T, d)."""
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bounds: list[int]) -> Tensor:
+        """(n, T * g, d) times the scale, (n, T, d), (n, T, d) -> (n, T * g, d)."""
         out = torch.empty_like(query)
-        log_sums = query.new_empty(query.shape[:3], dtype=torch.float32)
-        for start, first, stop in _blocks(bounds):
-            q, k = query[:, :, first:stop].flatten(1, 2), key[:, start:stop]
-            scores = _scores(q, k, scale, stop - first)
-            log_sum = scores.logsumexp(-1, keepdim=True)
-            weights = scores.sub_(log_sum).exp_().to(value.dtype)
-            mixed = torch.bmm(weights, value[:, start:stop])
-            out[:, :, first:stop] = mixed.view(*out.shape[:2], -1, out.shape[3])
-            log_sums[:, :, first:stop] = log_sum.view(*out.shape[:2], -1)
-        ctx.save_for_backward(query, key, value, out, log_sums)
-        ctx.bounds, ctx.scale = bounds, scale
+        for rows, seen, later in _blocks(bounds, query, key):
+            out[:, rows] = torch.bmm(_weights(query[:, rows], key[:, seen], later), value[:, seen])
+        ctx.save_for_backward(query, key, value)
+        ctx.bounds = bounds
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Gradients of query, key and value."""
-        (grad,) = grads
-        query, key, value, out, log_sums = ctx.saved_tensors
+        query, key, value = ctx.saved_tensors
         d_query = torch.empty_like(query)
         # sums over many blocks
         d_key = torch.zeros_like(key, dtype=torch.float32)
         d_value = torch.zeros_like(value, dtype=torch.float32)
-        means = (grad.float() * out.float()).sum(-1)
-        for start, first, stop in _blocks(ctx.bounds):
-            q, g = (rows[:, :, first:stop].flatten(1, 2) for rows in (query, grad))
-            log_sum, mean = (rows[:, :, first:stop].flatten(1, 2) for rows in (log_sums, means))
-            k, v = key[:, start:stop], value[:, start:stop]
-            weights = _scores(q, k, ctx.scale, stop - first).sub_(log_sum[..., None]).exp_()
-            d_value[:, start:stop] += torch.bmm(weights.to(g.dtype).mT, g)
-            d_scores = torch.bmm(g, v.mT).float().sub_(mean[..., None]).mul_(weights)
-            d_scores = d_scores.mul_(ctx.scale).to(q.dtype)
-            d_query[:, :, first:stop] = torch.bmm(d_scores, k).view(
-                *out.shape[:2], -1, out.shape[3]
-            )
-            d_key[:, start:stop] += torch.bmm(d_scores.mT, q)
-        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None, None
+        for rows, seen, later in _blocks(ctx.bounds, query, key):
+            q, k, v, grad = query[:, rows], key[:, seen], value[:, seen], grads[0][:, rows]
+            weights = _weights(q, k, later)
+            d_value[:, seen] += torch.bmm(weights.mT, grad)
+            d_weights = torch.bmm(grad, v.mT)
+            d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+            d_query[:, rows] = torch.bmm(d_scores, k)
+            d_key[:, seen] += torch.bmm(d_scores.mT, q)
+        return d_query, d_key.to(key.dtype), d_value.to(value.dtype), None
 
 
-def _blocks(bounds: list[int]) -> Iterator[tuple[int, int, int]]:
-    """(start of the clip, first query, end of the queries and of the keys they see)."""
+def _blocks(bounds: list[int], query: Tensor, key: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Rows of a block's queries, g a token; the keys they see; and (rows, tokens) what is added to
+    the scores of the block's own keys: -inf where a key comes later."""
+    group = query.shape[1] // key.shape[1]
+    later = query.new_full((BLOCK, BLOCK), -torch.inf).triu_(1).repeat_interleave(group, 0)
     for start, stop in pairwise(bounds):
         for first in range(start, stop, BLOCK):
-            yield start, first, min(first + BLOCK, stop)
+            end = min(first + BLOCK, stop)
+            rows = slice(group * first, group * end)
+            yield rows, slice(start, end), later[: group * (end - first), : end - first]
 
 
-def _scores(queries: Tensor, keys: Tensor, scale: float, block: int) -> Tensor:
-    """(n, g * block, d) and (n, S, d) -> (n, g * block, S) in fp32, -inf at later keys."""
-    scores = torch.bmm(queries, keys.mT).float().mul_(scale)
-    later = torch.ones(block, block, dtype=torch.bool).triu_(1)
-    scores.view(len(keys), -1, block, keys.shape[1])[..., -block:].masked_fill_(later, -torch.inf)
-    return scores
+def _weights(queries: Tensor, keys: Tensor, later: Tensor) -> Tensor:
+    """(n, r, d) and (n, S, d) -> (n, r, S)."""
+    scores = torch.bmm(queries, keys.mT)
+    scores[..., -later.shape[1] :] += later
+    return scores.softmax(-1)
 
 
 AttentionInterface.register(PER_CLIP, per_clip_attention)
