@@ -8,14 +8,16 @@ a vision-language model only the text half is read; its tower is an encoder
 import importlib.util
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig as PeftLora
 from peft import inject_adapter_in_model
+from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from prospect.errors import ConfigError, MissingError
@@ -108,15 +110,37 @@ def checkpoint_activations(llm: Any) -> None:
 
 
 def keep_adapter_input(llm: Any) -> None:
-    """Let adapters take their input as it comes, for training under autocast.
+    """Let adapters take their input as it comes and add to the output in place, for autocast.
 
-    PEFT casts it to fp32 and autocast casts it back: both copies are kept for the backward pass,
-    once for every adapter. The output layer's adapter is read outside of autocast and goes on as
-    before.
+    PEFT casts the input to fp32 and autocast casts it back: both copies are kept for the backward
+    pass, once for every adapter. The output layer's adapter is read outside of autocast and goes on
+    as before, those over 4-bit weights add as before.
     """
     for module in llm.base_model.modules():
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
+            if type(module) is LoraLinear and type(module.get_base_layer()) is nn.Linear:
+                module.forward = partial(_adapted, module)  # type: ignore[method-assign]
+
+
+def _adapted(layer: Any, x: Tensor) -> Tensor:
+    """PEFT's ``base + up(down(x)) * scaling`` in one pass over the output instead of three.
+
+    Args:
+        layer: PEFT's, over a linear layer, with one adapter.
+        x: (..., in).
+
+    Returns:
+        (..., out).
+    """
+    rows = x.flatten(0, -2)
+    out: Tensor = layer.base_layer(rows)
+    if not layer.merged:
+        (name,) = layer.active_adapters
+        low = layer.lora_A[name](layer.lora_dropout[name](rows))
+        up = layer.lora_B[name].weight.to(out.dtype)
+        out.addmm_(low, up.T, alpha=layer.scaling[name])
+    return out.view(*x.shape[:-1], -1)
 
 
 def compile_layers(llm: Any) -> None:

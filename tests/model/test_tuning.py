@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from prospect.errors import ConfigError, MissingError
 from prospect.model import backbone
@@ -160,6 +161,40 @@ def test_compiled_layers_give_the_same_losses(folder: Path) -> None:
     backbone.compile_layers(compiled.network.llm)
     torch.testing.assert_close(torch.tensor(learn(compiled)), torch.tensor(learn(plain)))
     assert plain.network.trainable_state().keys() == compiled.network.trainable_state().keys()
+
+
+class FourBit(nn.Linear):
+    """A layer of another kind, such as one of 4-bit weights."""
+
+
+def test_adapters_in_place_are_those_of_peft(folder: Path) -> None:
+    model = fresh(folder, "lora")
+    llm = model.network.llm
+    for name, weight in llm.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(weight, std=0.1)
+    last = llm.base_model.layers[-1].mlp.down_proj
+    last.base_layer.__class__ = FourBit
+    layers = {name: layer for name, layer in llm.named_modules() if isinstance(layer, LoraLayer)}
+    expected, odds = _gradients(model), probs(model)
+    backbone.keep_adapter_input(llm)
+    found = _gradients(model)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        assert (gradient - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+    theirs = [name for name, layer in layers.items() if "forward" not in vars(layer)]
+    assert [layers[name] for name in theirs] == [last, llm.get_output_embeddings()]
+    model.network.merge_adapters()
+    torch.testing.assert_close(probs(model), odds, atol=1e-4, rtol=1e-4)
+
+
+def _gradients(model: Checkpoint) -> dict[str, Tensor]:
+    """The loss and its gradient by everything that learns."""
+    model.network.zero_grad()
+    loss = loss_of(model)
+    loss.backward()
+    learned = model.network.named_parameters()
+    return {"loss": loss.detach()} | {name: p.grad for name, p in learned if p.grad is not None}
 
 
 def test_adapters_on_modules_that_are_not_there(folder: Path) -> None:
