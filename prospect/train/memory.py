@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prospect.model.config import ModelConfig
+from prospect.model.losses import ROWS_AT_ONCE
 from prospect.train.config import TrainConfig
 
 _LEARNED_BYTES = 16
@@ -97,7 +98,7 @@ class Estimate:
         weights: The language model's, frozen or not.
         learned: Values, gradients and moments of what learns, beyond `weights`.
         activations: Kept for the backward pass, of one forward pass.
-        logits: At labelled positions.
+        logits: At labelled positions; of a few rows at once where the output layer doesn't learn.
     """
 
     weights: float
@@ -146,9 +147,10 @@ def estimate(
         activations = tokens * (layers * number_bytes * cut.hidden + layer)
     else:
         activations = tokens * layers * layer
-    return Estimate(
-        weights, learned, activations, LABELLED_SHARE * tokens * cut.words * _LOGIT_BYTES
-    )
+    rows = LABELLED_SHARE * tokens
+    if not (model.tuning == "full" or "lm_head" in model.lora.targets or model.roles == "tokens"):
+        rows = min(rows, ROWS_AT_ONCE)
+    return Estimate(weights, learned, activations, rows * cut.words * _LOGIT_BYTES)
 
 
 def _layer_bytes(shape: Shape, model: ModelConfig, training: TrainConfig, number_bytes: int) -> int:

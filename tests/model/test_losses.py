@@ -9,7 +9,15 @@ from torch import Tensor
 
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.config import DecisionLoss, LossWeights
-from prospect.model.losses import Batch, Losses, counts, decisions_mean, four_losses
+from prospect.model.losses import (
+    ROWS_AT_ONCE,
+    Batch,
+    Losses,
+    counts,
+    decisions_mean,
+    four_losses,
+    read,
+)
 from prospect.model.network import Network
 from prospect.samples.dataset import collate
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
@@ -90,6 +98,40 @@ def test_all_four_equal_the_slow_computation(model: Checkpoint, samples: list[Sa
     found = four_losses(model.network, batch, counted(batch))
     expected = slow_losses(model.network, samples)
     torch.testing.assert_close(stacked(found), torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_a_frozen_output_layer_gives_the_same_gradients_without_keeping_logits(
+    model: Checkpoint, samples: list[Sample]
+) -> None:
+    network, batch = model.network, batch_of(model, samples)
+    # every token is learned: whole parts of rows, and one that isn't
+    batch = batch._replace(targets=torch.where(batch.ids == network.image_id, NONE, SPEAK_GEN))
+    sizes: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
+
+    found = []
+    head = network.llm.get_output_embeddings()
+    for learns in (False, True):
+        head.requires_grad_(learns)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            readout = read(network, batch)
+        ramp = torch.linspace(0, 1, len(readout.token_losses))
+        (slope,) = torch.autograd.grad(
+            (readout.token_losses * ramp).sum(), network.projector.up.weight
+        )
+        found.append((readout.token_losses, readout.right, slope, max(sizes)))
+        sizes.clear()
+    head.requires_grad_(False)
+    (losses, right, slope, most), (losses_, right_, slope_, most_) = found
+    assert len(losses) > 2 * ROWS_AT_ONCE
+    assert torch.equal(right, right_)
+    torch.testing.assert_close(losses, losses_)
+    torch.testing.assert_close(slope, slope_, atol=1e-6 * slope_.abs().max().item(), rtol=1e-5)
+    words = head.weight.shape[0]
+    assert most < ROWS_AT_ONCE * words <= most_
 
 
 def test_counts_by_hand() -> None:
