@@ -1,4 +1,4 @@
-"""Work on many items in processes, with the same answers in the same order as in one.
+"""Work in other processes, with the same answers in the same order as in one.
 
 In: a function and items. Out: an iterator over its results.
 """
@@ -6,12 +6,18 @@ In: a function and items. Out: an iterator over its results.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prospect.errors import ConfigError
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+def alone(function: Callable[..., B], *arguments: Any) -> B:
+    """The function's answer from a process of its own, which inherits nobody's memory."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def ordered(

@@ -12,21 +12,17 @@ process of its own:
 
 import random
 import tempfile
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from prospect import stages
 from prospect.bench.config import TrainBench
 from prospect.errors import ConfigError
 from prospect.files import write_records
+from prospect.parallel import alone
 from prospect.types import Clip, UserType
 
 SIDES = ("ours", "plain", "grouped")
-
-T = TypeVar("T")
 
 
 def bench_train(settings: TrainBench) -> tuple[dict[str, float], dict[str, Any]]:
@@ -38,14 +34,14 @@ def bench_train(settings: TrainBench) -> tuple[dict[str, float], dict[str, Any]]
     from prospect.bench.sides import compare, measure
 
     clips = toy_clips(settings)
-    same = _alone(compare, settings, clips[: settings.batch_size])
+    same = alone(compare, settings, clips[: settings.batch_size])
     stages.say(
         f"loss in fp32: ours {same['ours']:.6f}, plain {same['plain']:.6f}, difference "
         f"{same['difference']:.1e}"
     )
     sides = {}
     for name in SIDES:
-        sides[name] = found = _alone(measure, name, settings, clips)
+        sides[name] = found = alone(measure, name, settings, clips)
         stages.say(
             f"{name}: {found['tokens_per_s']:.0f} tokens/s, "
             f"{found['peak_memory_bytes'] / 1e9:.2f} GB over the weights, "
@@ -95,12 +91,6 @@ def toy_clips(settings: TrainBench) -> list[Clip]:
             f"{wanted}; set num_videos higher"
         )
     return found[:wanted]
-
-
-def _alone(function: Callable[..., T], *arguments: Any) -> T:
-    """The function's answer from a process of its own, so that no side inherits memory."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _ratio(sides: dict[str, dict[str, Any]], other: str, figure: str) -> float:

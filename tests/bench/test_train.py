@@ -10,10 +10,11 @@ from prospect.__main__ import main
 from prospect.bench import BENCHES, Measured
 from prospect.bench.config import TrainBench
 from prospect.bench.sides import compare, measure
-from prospect.bench.train import SIDES, _alone, bench_train, toy_clips
+from prospect.bench.train import SIDES, bench_train, toy_clips
 from prospect.errors import ConfigError
 from prospect.files import read_json
 from prospect.model.config import LoraConfig, ModelConfig
+from prospect.parallel import alone
 from prospect.types import Clip
 
 
@@ -69,7 +70,7 @@ def test_what_is_written(
         same = {"ours": 2.0, "plain": 2.0, "difference": 0.0}
         return same if function is compare else sides[str(arguments[0])]
 
-    monkeypatch.setattr("prospect.bench.train._alone", known)
+    monkeypatch.setattr("prospect.bench.train.alone", known)
     monkeypatch.setitem(BENCHES, "train", lambda _: Measured(*bench_train(settings)))
     assert main(["bench", "train", "--out", str(tmp_path / "bench.json")]) == 0
     written = read_json(tmp_path / "bench.json")
@@ -80,7 +81,7 @@ def test_what_is_written(
 
 
 def test_a_side_has_a_process_of_its_own() -> None:
-    assert _alone(os.getpid) != os.getpid()
+    assert alone(os.getpid) != os.getpid()
 
 
 def test_too_few_videos_are_said_before_any_work() -> None:
