@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM
 
 from prospect.model.config import ModelConfig
 from prospect.model.decide import SPEAK, UPDATE, make_heads
-from prospect.model.network import Network, Projector
+from prospect.model.network import Network
+from prospect.model.projector import Projector
 from prospect.pretrained import model_folder
 from prospect.samples.dataset import Sample, collate
 from prospect.samples.labels import ACT, SILENT

@@ -14,7 +14,7 @@ from torch.nn import functional
 from prospect.model.config import DecisionLoss, LossWeights
 from prospect.model.decide import SPEAK, UPDATE, token_targets
 from prospect.model.network import Network
-from prospect.model.point import Pointer
+from prospect.model.point import RECENT, Pointer
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
 from prospect.samples.sequence import SPEAK_GEN, STATE_GEN
 
@@ -146,7 +146,7 @@ def read(network: Network, batch: Batch) -> Readout:
     else:
         spoken = targets == SPEAK_GEN
         parts = _tokens(network, hidden[:, :-1][spoken], predicted[spoken])
-        states = _choices(network.pointer, hidden, batch, network.image_id)
+        states = _choices(network, network.pointer, hidden, batch)
         losses, right = (
             torch.empty_like(kinds, dtype=part.dtype)
             .masked_scatter(kinds == SPEAK_GEN, part)
@@ -215,20 +215,39 @@ class _Frozen(torch.autograd.Function):
 
 
 def _choices(
-    pointer: Pointer, hidden: Tensor, batch: Batch, image_id: int
+    network: Network, pointer: Pointer, hidden: Tensor, batch: Batch
 ) -> tuple[Tensor, Tensor]:
     """The same of the Q choices that are targets, over the legal options."""
     clips, rows, ends, taken = batch.choices.unbind(1)
     counted = batch.targets[rows, ends + 1] == STATE_GEN
-    lines = batch.step_ends[clips[counted]]
+    line_rows, line_ends = batch.step_ends[clips[counted]].unbind(-1)
     rows, ends = rows[counted], ends[counted]
-    places = torch.arange(hidden.shape[1], device=hidden.device)
-    frames = torch.where(batch.ids == image_id, places, 0).cummax(1).values[rows, ends]
-    query = pointer.again(hidden[rows, ends], hidden[rows, frames])
-    scores = pointer(query, hidden[lines[..., 0], lines[..., 1]])
+    seen = None
+    if pointer.matcher is not None:
+        texts = network.line_words(batch.ids)[line_rows, line_ends]
+        # zeros fill the lists up; nothing ends with the first token
+        seen = pointer.matcher.seen(*_recent(batch, rows, ends), texts, line_ends > 0)
+    scores = pointer(hidden[rows, ends], hidden[line_rows, line_ends], seen)
     scores = scores.masked_fill(~batch.options[counted], -torch.inf)
     losses = functional.cross_entropy(scores, taken[counted], reduction="none")
     return losses, scores.detach().argmax(-1) == taken[counted]
+
+
+def _recent(batch: Batch, rows: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """The frames of the same clip before Q positions.
+
+    Returns:
+        (Q, RECENT, E), the last one last, and (Q, RECENT) which are there.
+    """
+    length = batch.ids.shape[1]
+    frame_rows, places = batch.frame_ends.unbind(1)
+    # where in its row the clip of each frame begins
+    within = places if batch.positions is None else batch.positions[frame_rows, places]
+    begins = frame_rows * length + places - within
+    last = torch.searchsorted(frame_rows * length + places, rows * length + ends, right=True) - 1
+    window = last[:, None] + torch.arange(1 - RECENT, 1, device=last.device)
+    present = (window >= 0) & (begins[window.clamp(min=0)] == begins[last][:, None])
+    return batch.features[window.clamp(min=0)].float().mean(2), present
 
 
 def _decisions(network: Network, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -12,66 +12,19 @@ from torch.nn import functional
 from transformers import AutoTokenizer
 from transformers.cache_utils import Cache
 
-from prospect.errors import ConfigError
 from prospect.frames.encoders import num_vectors
 from prospect.model import backbone
 from prospect.model.attention import clip_bounds
-from prospect.model.config import ModelConfig, ProjectorKind
+from prospect.model.config import ModelConfig
 from prospect.model.decide import SPEAK, Openers, make_heads, token_odds
 from prospect.model.headers import OwnHeaders
 from prospect.model.point import Matcher, Pointer
+from prospect.model.projector import Projector
 from prospect.model.slots import Slots
 from prospect.pretrained import model_folder
 from prospect.samples.sequence import Renderer
 
 _ROWS_AT_ONCE = 256  # whose logits over the vocabulary are in memory: 130 MB at 128k tokens
-
-
-class Projector(nn.Module):
-    """Two-layer MLP, or one linear layer, from encoder vectors to the LLM's embedding space.
-
-    Vectors are standardised by the training data's statistics (`fit`): an encoder's dimensions
-    differ in mean and scale by far more than one frame differs from the next. The output starts
-    at the scale of the word embeddings (``output_rms``): a freshly initialised layer's is several
-    times larger and drowns the words for the first hundred steps. With ``residual`` it is added
-    to the vectors themselves, of width D already, and starts at zero.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, feature_dim: int, hidden_dim: int, output_rms: float, kind: ProjectorKind = "mlp"
-    ) -> None:
-        super().__init__()
-        residual = kind == "residual"
-        if residual and feature_dim != hidden_dim:
-            raise ConfigError(
-                f"projector is residual, but the encoder's vectors have {feature_dim} numbers and "
-                f"the LLM's words {hidden_dim}; choose mlp, or the encoder the LLM grew up with"
-            )
-        self._residual = residual
-        self.register_buffer("mean", torch.zeros(feature_dim))
-        self.register_buffer("std", torch.ones(feature_dim))
-        self.up = nn.Linear(feature_dim, hidden_dim)
-        self.down = None if kind == "linear" else nn.Linear(hidden_dim, hidden_dim)
-        self.scale = nn.Parameter(torch.tensor(0.0 if residual else output_rms))
-        self.output_norm = nn.LayerNorm(hidden_dim)
-
-    def fit(self, features: Tensor) -> None:
-        """Take mean and deviation from (N, E) training vectors."""
-        self.mean = features.float().mean(0)
-        # a dimension that never moves says nothing; the floor keeps it from being blown up
-        self.std = features.float().std(0, correction=0).clamp(min=1e-3)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(..., E) -> (..., D)."""
-        hidden = self.up((features - self.mean) / self.std)
-        if self.down is not None:
-            hidden = self.down(nn.functional.gelu(hidden))
-        normed: Tensor = self.output_norm(hidden)
-        projected = self.scale * normed
-        return features + projected if self._residual else projected
 
 
 class Network(nn.Module):
@@ -97,7 +50,10 @@ class Network(nn.Module):
         heads = config.decision == "heads"
         self.decide = make_heads(config.head, hidden_dim) if heads else None
         matches = config.write == "match"
-        matcher = Matcher(hidden_dim, output_rms) if matches else None
+        matcher = None
+        if matches:
+            look = Projector(feature_dim, hidden_dim, output_rms, "linear")
+            matcher = Matcher(look, hidden_dim, output_rms)
         self.pointer = Pointer(hidden_dim, matcher) if config.write != "generate" else None
         breaks = renderer.line_breaks() if matches else []
         self.register_buffer("breaks", torch.tensor(breaks, dtype=torch.long), persistent=False)
@@ -112,9 +68,20 @@ class Network(nn.Module):
         )
         self.openers = Openers(renderer.end_id, *renderer.openers)
         self.image_id = renderer.image_id
-        self.feature_dim, self.hidden_dim = feature_dim, hidden_dim
+        self.feature_dim = feature_dim
 
-    def embed(self, ids: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None]:
+    @property
+    def matcher(self) -> Matcher | None:
+        """What tells the listed steps apart by sight, with ``write: match``."""
+        return None if self.pointer is None else self.pointer.matcher
+
+    def fit(self, features: Tensor) -> None:
+        """Take mean and deviation of the frame vectors from (N, E) training vectors."""
+        self.projector.fit(features)
+        if self.matcher is not None:
+            self.matcher.look.fit(features)
+
+    def embed(self, ids: Tensor, features: Tensor) -> Tensor:
         """Token embeddings with the frame vectors in place.
 
         Args:
@@ -122,20 +89,19 @@ class Network(nn.Module):
             features: (N, P, E), in reading order of the image tokens in ``ids``.
 
         Returns:
-            (B, L, D), and with `write: match` what is matched, (B, L, D) fp32: at a frame's tokens
-            the mean of its vectors, elsewhere the sum of the words of the line so far.
+            (B, L, D).
         """
         words: Tensor = self.llm.get_input_embeddings()(ids)
         if self.own_headers is not None:
             words = self.own_headers.embed(ids, words)
         vectors: Tensor = self.projector(features.to(self.projector.up.weight.dtype))
         frames = (ids == self.image_id)[..., None]
-        embedded = words.masked_scatter(frames, vectors.to(words.dtype))
-        if not len(self.breaks):
-            return embedded, None
-        lines = line_sums(words.float(), torch.isin(ids, self.breaks))
-        means = vectors.float().mean(1, keepdim=True).expand_as(vectors)
-        return embedded, lines.masked_scatter(frames, means)
+        return words.masked_scatter(frames, vectors.to(words.dtype))
+
+    def line_words(self, ids: Tensor) -> Tensor:
+        """(B, L) -> (B, L, D) fp32, the sum of the words of each token's line up to it."""
+        words = self.llm.get_input_embeddings()(ids).float()
+        return line_sums(words, torch.isin(ids, self.breaks))
 
     def forward(
         self,
@@ -158,25 +124,22 @@ class Network(nn.Module):
                 several streams; their keys and values are in ``cache``.
 
         Returns:
-            (B, L, D) after the final norm; with `write: match` (B, L, 2 D), the second half being
-            what is matched (`embed`).
+            (B, L, D) after the final norm.
         """
-        embedded, matched = self.embed(ids, features)
         if rows is None and positions is not None:
             rows = clip_bounds(positions)
         outputs = self.llm.base_model(
-            inputs_embeds=embedded,
+            inputs_embeds=self.embed(ids, features),
             attention_mask=rows,
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,
         )
         hidden: Tensor = outputs.last_hidden_state
-        return hidden if matched is None else torch.cat([hidden.float(), matched], -1)
+        return hidden
 
     def decisions(self, hidden: Tensor) -> Tensor:
         """(..., D) at a frame's last token -> (..., 2) log-odds of `SPEAK` and `UPDATE`, fp32."""
-        hidden = hidden[..., : self.hidden_dim]
         if self.decide is not None:
             odds: Tensor = self.decide(hidden.to(next(self.decide.parameters()).dtype))
             return odds.float()
@@ -209,7 +172,7 @@ class Network(nn.Module):
 
     def next_token_logits(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V) logits in fp32."""
-        head, hidden = self.llm.get_output_embeddings(), hidden[..., : self.hidden_dim]
+        head = self.llm.get_output_embeddings()
         logits: Tensor = head(hidden.to(head.weight.dtype))
         if self.own_headers is not None:
             logits = self.own_headers.score(hidden, logits)
@@ -217,8 +180,9 @@ class Network(nn.Module):
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Name -> weight of all that is learned from data; what a checkpoint holds."""
-        trained = {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
-        return trained | {f"projector.{name}": b for name, b in self.projector.named_buffers()}
+        own = {name for name in self.state_dict() if not name.startswith("llm.")}
+        learned = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        return {name: w for name, w in self.state_dict().items() if name in own | learned}
 
     def merge_adapters(self) -> None:
         """Fold the adapters into the LLM's weights for inference; training on is then wrong."""

@@ -256,8 +256,8 @@ def _read(view: View, told: State, may_stop: bool) -> Job[tuple[dict[Transition,
     assert view.network.pointer is not None
     query = view.sight.frame
     if may_stop:
-        query = view.network.pointer.again((yield last(context))[0], query)
-    scores = view.network.pointer(query[None], view.sight.steps[None])[0].tolist()
+        query = (yield last(context))[0]
+    scores = view.sight.scores(view.network.pointer, query).tolist()
     logs = [
         scores[column(move, list(told))] if is_legal(told, move) else _UNLEARNED for move in moves
     ]

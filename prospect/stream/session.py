@@ -29,7 +29,7 @@ from prospect.stream.engine import Ask, Engine, Job, make_engine
 from prospect.stream.policies import POLICIES
 from prospect.stream.records import FrameResult, Opening
 from prospect.stream.unconstrained import Written, write_freely
-from prospect.stream.write import Sight, last, write_sentence, write_transitions
+from prospect.stream.write import Sight, last, listed_by_sight, write_sentence, write_transitions
 from prospect.types import ClipKind, Event, State, Task, Transition, Turn
 
 
@@ -364,8 +364,10 @@ class Session:
     @property
     def _sight(self) -> Sight | None:
         """What a pointer sees at the last frame."""
-        points = self._network.pointer is not None
-        return Sight(self._frame_hidden, self._steps_hidden) if points else None
+        if self._network.pointer is None:
+            return None
+        seen = listed_by_sight(self.context, self._network)
+        return Sight(self._frame_hidden, self._steps_hidden, seen)
 
     def _decide_again(self) -> Job[float | None]:
         """The speak probability after a state turn, if the model reads it there."""

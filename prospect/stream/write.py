@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from prospect.model.network import Network
+from prospect.model.point import RECENT, Pointer
 from prospect.samples.choices import column, options
 from prospect.samples.sequence import Renderer
 from prospect.states.transitions import apply, legal_moves
@@ -27,15 +28,36 @@ MAX_MOVES = 4
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What chooses a transition with ``write: point``.
+    """What chooses a transition with ``write: point`` or ``match``.
 
     Attributes:
         frame: (D,) hidden state at the deciding frame's last token.
         steps: (S, D) hidden states at the ends of the step lines of this context.
+        seen: (S, 2) of `prospect.model.point.Matcher.seen`, for a network that matches.
     """
 
     frame: Tensor
     steps: Tensor
+    seen: Tensor | None
+
+    def scores(self, pointer: Pointer, query: Tensor) -> Tensor:
+        """(1 + 3 S) of all options, to a hidden state (D,)."""
+        seen = None if self.seen is None else self.seen[None]
+        scores: Tensor = pointer(query[None], self.steps[None], seen)[0]
+        return scores
+
+
+def listed_by_sight(context: Context, network: Network) -> Tensor | None:
+    """`Sight.seen` at the context's last frame."""
+    if network.matcher is None:
+        return None
+    device = network.device
+    prompt = context.tokens[: max(context.step_ends) + 1]
+    texts = network.line_words(torch.tensor([prompt], device=device))[0, context.step_ends]
+    frames = torch.stack(context.frames[-RECENT:]).to(device).float().mean(1)
+    present = torch.ones(1, len(frames), dtype=torch.bool, device=device)
+    listed = torch.ones(1, len(texts), dtype=torch.bool, device=device)
+    return network.matcher.seen(frames[None], present, texts[None], listed)[0]
 
 
 def last(context: Context, logits: bool = False) -> Ask:
@@ -90,8 +112,8 @@ def _pointed(
     assert network.pointer is not None
     query = sight.frame
     if may_stop:
-        query = network.pointer.again((yield last(context))[0], query)
-    scores = network.pointer(query[None], sight.steps[None])[0]
+        query = (yield last(context))[0]
+    scores = sight.scores(network.pointer, query)
     allowed = torch.from_numpy(options(moves, may_stop, list(state))).to(scores.device)
     best = int(scores.masked_fill(~allowed, -torch.inf).argmax())
     return tuple(move for move in moves if column(move, list(state)) == best)
@@ -147,9 +169,11 @@ def write_sentence(
         length = len(context.tokens)
         context.add(guess)
         rows = yield Ask(context, range(length - 1, length + len(guess)), logits=True)
+        likeliest = _greedy(rows, renderer)
         first_s = first_s or time.perf_counter()
-        for place, logits in enumerate(rows):
-            token = _greedy(logits, renderer, may_end=bool(tokens))
+        for place, token in enumerate(likeliest):
+            if token == renderer.end_id and not tokens:
+                token = _greedy(rows[:1], renderer, may_end=False)[0]
             if token == renderer.end_id:
                 context.rewind(length + place)
                 context.add([token])
@@ -181,9 +205,11 @@ def draft(tokens: Sequence[int], length: int, renderer: Renderer) -> list[int]:
     return []
 
 
-def _greedy(logits: Tensor, renderer: Renderer, may_end: bool) -> int:
-    """The likeliest token; markers (images, headers) can't stand in a sentence."""
+def _greedy(rows: Tensor, renderer: Renderer, may_end: bool = True) -> list[int]:
+    """The likeliest token of each row; markers (images, headers) can't stand in a sentence."""
+    found: list[int] = rows.argmax(-1).tolist()
     forbidden = [i for i in renderer.special_ids if i != renderer.end_id or not may_end]
-    return int(
-        logits.index_fill(0, torch.tensor(forbidden, device=logits.device), -torch.inf).argmax()
-    )
+    if not set(forbidden).isdisjoint(found):  # rarely, so the rows are rarely copied
+        without = torch.tensor(forbidden, device=rows.device)
+        found = rows.index_fill(-1, without, -torch.inf).argmax(-1).tolist()
+    return found

@@ -2,8 +2,8 @@
 
 In: clips, their frame vectors, a fresh network. Out: its projector, moved so that a frame's mean
 vector points where the embeddings of those words do: the name of the step under way, or the
-narration of the action. Fractions of a second to a minute; nothing else of the network learns but
-how sharply a frame is matched with texts, if it is.
+narration of the action; with ``write: match`` also its matcher, which learns nothing afterwards.
+Fractions of a second to a minute.
 
     prospect train --config presets/toy.yaml
 """
@@ -35,7 +35,7 @@ def align(
     config: AlignConfig,
     seed: int,
 ) -> tuple[float, float]:
-    """Train the projector alone; draws nothing from the global generator.
+    """Train the projector and the matcher alone; draws nothing from the global generator.
 
     Args:
         network: Fresh, its projector fitted to the vectors.
@@ -47,7 +47,7 @@ def align(
 
     Returns:
         Of the first and of the last batch the mean cosine, in [-1, 1]; with ``contrast`` the share
-        of frames whose own text is the nearest.
+        of frames whose own text is the nearest (to the matcher, if there is one).
 
     Raises:
         DataError: no clip says what is handled.
@@ -55,44 +55,45 @@ def align(
     vectors, texts, which = _pairs(clips[:: -(-len(clips) // _CLIPS)], features)
     words = network.llm.get_input_embeddings().weight.detach()
     ids = [renderer.text(text) for text in texts]
-    projector, device = network.projector, network.device
-    # a cosine says nothing of the length, but Adam would turn its rounding errors into full steps
-    turning = [weight for weight in projector.parameters() if weight is not projector.scale]
     contrast = config.kind == "contrast"
-    if contrast:
-        targets = torch.stack([words[line].float().sum(0) for line in ids])
-        matcher = _matcher(network).to(device)
-        turning += matcher.parameters()
-    else:
-        targets = torch.stack([words[line].float().mean(0) for line in ids])
+    pool = torch.sum if contrast else torch.mean
+    targets = torch.stack([pool(words[line].float(), 0) for line in ids])
+    matchers = _matchers(network)[: None if contrast else 1]
+    # what is compared are directions: Adam would turn the rounding of a length into full steps
+    turning = [weight for m in matchers for weight in m.parameters() if weight is not m.look.scale]
+    if network.matcher is not None:
+        network.matcher.requires_grad_(contrast)
     optimizer = torch.optim.AdamW(turning, lr=config.lr, weight_decay=0.0)
     generator = torch.Generator().manual_seed(seed)
     found = []
     for step in range(config.steps):
         drawn = torch.randint(len(which), (_BATCH,), generator=generator)
-        projected = projector(vectors[drawn].float().to(device)).mean(1)
-        own = which[drawn].to(device)
+        frames = vectors[drawn].float().mean(1).to(network.device)
+        own = which[drawn].to(network.device)
         if contrast:
             optimizer.param_groups[0]["lr"] = _falling(config, step)
-            scores = matcher(projected, targets)
-            loss, good = functional.cross_entropy(scores, own), scores.argmax(1) == own
+            scores = [matcher(frames, targets) for matcher in matchers]
+            loss = torch.stack([functional.cross_entropy(one, own) for one in scores]).sum()
+            good = scores[-1].argmax(1) == own
         else:
-            good = functional.cosine_similarity(projected, targets[own])
+            good = functional.cosine_similarity(network.projector(frames), targets[own])
             loss = 1 - good.mean()
         torch.autograd.backward(loss)
         optimizer.step()
         optimizer.zero_grad()
-        projector.zero_grad()
+        network.zero_grad()
         found.append(good.float().mean().item())
+    if network.matcher is not None:
+        network.matcher.requires_grad_(False)
     return found[0], found[-1]
 
 
-def _matcher(network: Network) -> Matcher:
-    """The network's own, or one that is forgotten afterwards."""
-    if network.pointer is not None and network.pointer.matcher is not None:
-        return network.pointer.matcher
+def _matchers(network: Network) -> list[Matcher]:
+    """One that looks by the projector and is forgotten afterwards, and the network's own."""
     words = network.llm.get_input_embeddings().weight
-    return Matcher(words.shape[1], words.float().pow(2).mean().sqrt().item())
+    word_rms = words.float().pow(2).mean().sqrt().item()
+    passing = Matcher(network.projector, words.shape[1], word_rms).to(network.device)
+    return [passing] if network.matcher is None else [passing, network.matcher]
 
 
 def _falling(config: AlignConfig, step: int) -> float:

@@ -40,6 +40,12 @@ def check(model: ModelConfig, config: TrainConfig) -> None:
             f"slips is {config.slips}, but with write: generate what is told is what is learned; "
             "choose write: match or point, or slips: 0"
         )
+    if model.write == "match" and not (config.align.steps and config.align.kind == "contrast"):
+        raise ConfigError(
+            f"write is match, but align is {config.align.kind} for {config.align.steps} steps, and "
+            "only the alignment teaches the matcher; set training.align to {steps: 600, kind: "
+            "contrast}, or choose write: point"
+        )
     on_gpu = default_device().type == "cuda"
     if model.features == "on_the_fly" and config.data_workers and on_gpu:
         raise ConfigError(

@@ -119,7 +119,7 @@ def _network(
 ) -> tuple[Network, Renderer]:
     """The model as training begins: fitted to the vectors, aligned unless that was done."""
     network, renderer = build(model, feature_dim, dtype)
-    network.projector.fit(_sampled_vectors(clips, features, feature_dim))
+    network.fit(_sampled_vectors(clips, features, feature_dim))
     if config.align.steps and last_checkpoint(out) is None:
         align(network, renderer, clips, features, config.align, config.seed)
     if config.adapter_input == "native":

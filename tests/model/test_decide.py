@@ -10,6 +10,7 @@ from prospect.model.decide import Openers, make_heads, token_odds, token_targets
 from prospect.model.headers import OwnHeaders
 from prospect.model.network import line_sums
 from prospect.model.point import Matcher, Pointer
+from prospect.model.projector import Projector
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
 
 END, ASSISTANT, STATE = 1, 2, 4
@@ -91,35 +92,45 @@ def test_pointer_scores_by_hand() -> None:
                 assert scores[q, 1 + 3 * step + move].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_hidden_states_choose_the_move_and_a_matcher_the_step_by_hand() -> None:
+def matcher() -> Matcher:
+    """From frames of 3 numbers to words of 4, whose numbers have a root mean square of .5."""
     torch.manual_seed(0)
-    pointer = Pointer(4, Matcher(4, word_rms=0.5))
-    query, steps = torch.randn(2, 8), torch.randn(2, 3, 8)
-    scores = pointer(query, steps)
+    return Matcher(Projector(3, 4, 0.5, "linear"), 4, word_rms=0.5)
+
+
+def test_hidden_states_choose_the_move_and_sight_the_step_by_hand() -> None:
+    pointer = Pointer(4, matcher())
+    assert pointer.weight is not None
+    torch.nn.init.normal_(pointer.weight)
+    query, seen = torch.randn(2, 4), torch.rand(2, 3, 2)
+    scores = pointer(query, torch.randn(2, 3, 4), seen)
     assert scores.shape == (2, 1 + 3 * 3)
     for q in range(2):
-        frame = query[q, 4:] / query[q, 4:].norm()
+        assert scores[q, 0].item() == pytest.approx(pointer.stop(query[q]).item())
         for step in range(3):
-            # a line of 8 words of that size, none like another, has length 1
-            alike = (frame @ steps[q, step, 4:]).item() / (0.5 * math.sqrt(4 * 8))
-            moves = pointer.query(query[q, :4])
-            expected = (math.exp(2.3) * alike + moves).tolist()
-            assert scores[q, 1 + 3 * step : 4 + 3 * step].tolist() == pytest.approx(
-                expected, abs=1e-5
-            )
+            by_sight = 50 * (pointer.weight * seen[q, step]).sum(1)
+            expected = (pointer.query(query[q]) + by_sight).tolist()
+            got = scores[q, 1 + 3 * step : 4 + 3 * step].tolist()
+            assert got == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_next_choice_at_a_frame_sees_the_same_frame() -> None:
-    pointer = Pointer(2, Matcher(2, 1.0))
-    after, frame = torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([[5.0, 6, 7, 8]])
-    assert pointer.again(after, frame).tolist() == [[1, 2, 7, 8]]
-    assert Pointer(4).again(after, frame).tolist() == after.tolist()
+def test_what_is_seen_now_and_lately_by_hand() -> None:
+    looks = matcher()
+    frames, texts = torch.randn(1, 3, 3), torch.randn(1, 3, 4)
+    present, listed = torch.tensor([[False, True, True]]), torch.tensor([[True, True, False]])
+    shares = []
+    for frame in frames[0, 1:]:
+        towards = looks.look(frame) / looks.look(frame).norm()
+        # a line of 8 words of that size, none like another, has length 1
+        alike = texts[0, :2] @ towards / (0.5 * math.sqrt(4 * 8))
+        shares.append([*(math.exp(2.3) * alike).softmax(0).tolist(), 0.0])
+    expected = [[shares[1][step], (shares[0][step] + shares[1][step]) / 2] for step in range(3)]
+    torch.testing.assert_close(looks.seen(frames, present, texts, listed)[0], Tensor(expected))
 
 
 def test_a_matcher_takes_the_same_texts_for_all() -> None:
-    torch.manual_seed(0)
-    matcher, frames, texts = Matcher(5, 1.0), torch.randn(3, 5), torch.randn(4, 5)
-    torch.testing.assert_close(matcher(frames, texts), matcher(frames, texts.expand(3, -1, -1)))
+    looks, frames, texts = matcher(), torch.randn(5, 3), torch.randn(6, 4)
+    torch.testing.assert_close(looks(frames, texts), looks(frames, texts.expand(5, -1, -1)))
 
 
 def test_sums_of_lines_by_hand() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from prospect.model.checkpoint import Checkpoint
 from prospect.model.losses import Batch, read
 from prospect.model.teacher import probabilities
 from prospect.samples.choices import STOP, column
 from prospect.samples.dataset import collate
+from prospect.samples.sequence import STATE_GEN
 from prospect.states.transitions import fold, legal_moves
 from prospect.stream.config import StreamConfig
 from prospect.stream.predict import predict_stream, reference_fed
@@ -81,7 +83,7 @@ def test_no_update_fires_when_no_move_is_legal(llm: Path, mode: str) -> None:
     assert predict_stream(model, stream, vectors, StreamConfig(), "x").events == ()
 
 
-@pytest.mark.parametrize("mode", ["point", "token, point"])
+@pytest.mark.parametrize("mode", ["point", "match", "token, point"])
 def test_streams_choose_what_the_scores_of_one_forward_choose(llm: Path, mode: str) -> None:
     model = mode_model(llm, mode)
     clip = random_stream(4, num_frames=200)
@@ -89,6 +91,11 @@ def test_streams_choose_what_the_scores_of_one_forward_choose(llm: Path, mode: s
     batch = Batch(**collate([(rendered, vectors(clip))], model.renderer.end_id))
     with torch.inference_mode():
         scores = chosen_first(model, batch)
+        readout = read(model.network, batch)
+    # training reads the same scores
+    firsts = ~batch.options[:, STOP]
+    right = readout.right[readout.kinds == STATE_GEN][firsts]
+    assert torch.equal(right, torch.tensor(scores) == batch.choices[firsts, 3])
     session = open_session(model, clip, StreamConfig())
     video, at, step_ids = vectors(clip), 0, [step.id for step in clip.task.steps]
     for event in clip.events:
@@ -109,9 +116,27 @@ def chosen_first(model: Checkpoint, batch: Batch) -> list[int]:
     for (_, _, end, _), options in zip(batch.choices.tolist(), batch.options, strict=True):
         if options[STOP]:
             continue
-        scores = model.network.pointer(hidden[end][None], hidden[batch.step_ends[:, :, 1]])[0]
+        seen = None if model.network.matcher is None else seen_slowly(model, batch, end)
+        scores = model.network.pointer(hidden[end][None], hidden[batch.step_ends[:, :, 1]], seen)[0]
         found.append(int(scores.masked_fill(~options, -torch.inf).argmax()))
     return found
+
+
+def seen_slowly(model: Checkpoint, batch: Batch, end: int) -> Tensor:
+    """(1, S, 2) how likely each step is what the last frame shows, and the last 8 seconds."""
+    network, matcher = model.network, model.network.matcher
+    assert matcher is not None
+    words, breaks = network.llm.get_input_embeddings().weight, network.breaks.tolist()
+    lines = []
+    for at in batch.step_ends[0, :, 1].tolist():
+        line = []
+        while batch.ids[0, at].item() not in breaks:
+            line.append(words[batch.ids[0, at]])
+            at -= 1
+        lines.append(torch.stack(line).sum(0))
+    video = batch.features[: int((batch.frame_ends[:, 1] <= end).sum())]
+    shares = [matcher(frame.mean(0), torch.stack(lines)).softmax(0) for frame in video[-16:]]
+    return torch.stack([shares[-1], torch.stack(shares).mean(0)], 1)[None]
 
 
 def test_step_lines_are_read_again_after_a_refresh(llm: Path) -> None:

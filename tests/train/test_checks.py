@@ -13,7 +13,7 @@ from prospect.errors import ConfigError, DataError
 from prospect.files import read_json
 from prospect.model.config import DecisionLoss, LoraConfig, ModelConfig
 from prospect.train import checks, setup
-from prospect.train.config import OptimConfig, TrainConfig
+from prospect.train.config import AlignConfig, OptimConfig, TrainConfig
 from prospect.train.run import train
 from prospect.train.setup import arguments_of
 from tests.models import FEATURE_DIM
@@ -126,9 +126,17 @@ def test_the_deepspeed_file_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slips_are_for_models_that_choose(tiny_llm: Path) -> None:
-    config = TrainConfig(slips=0.1, dtype="float32")
+    aligned = AlignConfig(steps=1, kind="contrast")
+    config = TrainConfig(slips=0.1, dtype="float32", align=aligned)
     checks.check(ModelConfig(llm=str(tiny_llm), write="match"), config)
     with pytest.raises(ConfigError, match=r"slips is 0\.1, but with write: generate"):
         checks.check(ModelConfig(llm=str(tiny_llm)), config)
     with pytest.raises(ConfigError, match=r"slips is 0\.7, must be in \[0, 0.5\]"):
         TrainConfig(slips=0.7)
+
+
+def test_only_the_alignment_teaches_a_matcher(tiny_llm: Path) -> None:
+    model = ModelConfig(llm=str(tiny_llm), write="match")
+    for align in (AlignConfig(), AlignConfig(steps=5)):
+        with pytest.raises(ConfigError, match=r"match, but align is cosine for [05] steps"):
+            checks.check(model, TrainConfig(dtype="float32", align=align))
