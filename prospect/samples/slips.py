@@ -21,6 +21,8 @@ from prospect.types import Clip, Event, State, Transition
 _SHARE = 0.7  # of the clips; the others stay true
 _EARLY_S = 8.0
 _OWN_RATE = 0.3  # of the starts made too early, those of the right step
+_LATE_RATE = 0.7  # of what was missed or of another step, what is told a little later
+_LATE_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class Slipped:
     Attributes:
         clip: Its events are what was told.
         wanted: Frame -> transitions that should have been written there, given what was told
-            before; none where something was told that should not, or nothing is left to tell.
+            before; none where something was told that should not, or nothing is left to tell. What
+            was missed is wanted at every frame until it is told, so that it is told soon.
     """
 
     clip: Clip
@@ -52,7 +55,9 @@ def slip(clip: Clip, rate: float, rng: np.random.Generator) -> Slipped:
     events: list[Event] = []
     wanted: dict[int, tuple[Transition, ...]] = {}
     last = clip.decide_from - 1
-    for event in clip.events:
+    nexts = [event.frame for event in clip.events[1:]] + [clip.stop_frame]
+    for event, next_frame in zip(clip.events, nexts, strict=True):
+        late: Event | None = None
         if event.transitions:
             if rng.random() < rate and (early := _early(clip, event, last, told, rng)):
                 events.append(early)
@@ -61,13 +66,21 @@ def slip(clip: Clip, rate: float, rng: np.random.Generator) -> Slipped:
             true = fold(true, event.transitions)
             wants = wanted[event.frame] = _catch_up(told, true, event.transitions)
             made = _made(wants, told, rate, rng)
-            told = fold(told, made)
             # a sentence that follows another transition would tell what it should have been
             speech = event.speech if made == wants else None
+            told = fold(told, made)
+            if made != wants and (wants := _catch_up(told, true, event.transitions)):
+                late = _late(clip, event, next_frame, wants, rng)
+            if late is not None:
+                told = fold(told, wants)
+                wanted |= dict.fromkeys(range(event.frame + 1, late.frame + 1), wants)
             event = replace(event, transitions=made, speech=speech)
         last = event.frame
         if event != Event(event.frame):
             events.append(event)
+        if late is not None:
+            events.append(late)
+            last = late.frame
     return Slipped(replace(clip, events=tuple(events)), wanted)
 
 
@@ -85,6 +98,20 @@ def _early(
     if (move.move == "start" and rng.random() >= _OWN_RATE) or move not in likely:
         move = likely[rng.integers(len(likely))]
     return Event(int(rng.integers(first, event.frame)), (move,))
+
+
+def _late(
+    clip: Clip,
+    event: Event,
+    next_frame: int,
+    wants: tuple[Transition, ...],
+    rng: np.random.Generator,
+) -> Event | None:
+    """What is still to be told, some frames later but before anything else happens."""
+    stop = min(next_frame, event.frame + 1 + round(_LATE_S * clip.fps))
+    if event.frame + 1 >= stop or rng.random() >= _LATE_RATE:
+        return None
+    return Event(int(rng.integers(event.frame + 1, stop)), wants)
 
 
 def _catch_up(told: State, true: State, happened: tuple[Transition, ...]) -> tuple[Transition, ...]:

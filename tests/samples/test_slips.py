@@ -69,6 +69,35 @@ def test_what_is_wanted_after_slips_by_hand(renderer: Renderer) -> None:
     assert all(row[taken] for row, taken in zip(rendered.choices.options, chosen, strict=True))
 
 
+def test_what_was_missed_is_wanted_until_it_is_told(renderer: Renderer) -> None:
+    told = (Event(7, (S1,)), Event(9, (E1,), "Good."), *TRUE.events[2:])
+    wanted = {4: (S1,), 5: (S1,), 6: (S1,), 7: (S1,), 9: (E1,), 14: (S2,), 19: (E2,)}
+    rendered = render_slipped(renderer, TRUE, Slipped(replace(TRUE, events=told), wanted))
+    assert np.flatnonzero(rendered.update == ACT).tolist() == [*range(4, 8), 9, 14, 19]
+    assert rendered.speak[9] == ACT  # told in time again
+    steps = list(TRUE.state)
+    first = rendered.choices.ends[:4].tolist()
+    assert first == rendered.frame_ends[4:8].tolist()
+    assert rendered.choices.chosen[:5].tolist() == [column(S1, steps)] * 4 + [0]
+
+
+def test_drawn_histories_often_tell_late_and_never_after_the_next_event() -> None:
+    spans = []
+    for seed in range(300):
+        slipped = slip(TRUE, 0.3, np.random.default_rng(seed))
+        told = {event.frame: event.transitions for event in slipped.clip.events}
+        for event in TRUE.events[:-1]:
+            late, wants = [], slipped.wanted.get(event.frame + 1)
+            while wants and slipped.wanted.get(event.frame + 1 + len(late)) == wants:
+                late.append(event.frame + 1 + len(late))
+            if late:
+                spans.append(len(late))
+                assert late[-1] < event.frame + 5
+                assert [told.get(frame, ()) for frame in late] == [()] * (len(late) - 1) + [wants]
+    assert len(spans) > 60
+    assert set(spans) == {1, 2, 3, 4}
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_drawn_histories_are_legal_and_what_is_wanted_is(renderer: Renderer, seed: int) -> None:
     true = random_stream(seed)
