@@ -1,78 +1,147 @@
 """A two-hour stream under every context policy: does time or memory grow?
 
-In: settings. Out: for each policy the median time of a frame in every context, first against last,
-and the memory of the process.
+In: settings. Out: for each policy, watched in a process of its own, the time of a frame and the
+memory of every whole cycle, a context from its beginning until it was made room in.
+
+    prospect bench long --out long.json --stream.num_threads 1 --stream.model.num_layers 8
 """
 
 import statistics
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 
 from prospect.bench.config import StreamBench
 from prospect.bench.meter import Meter
 from prospect.bench.stream import FPS, load_model, rules, toy_streams
+from prospect.errors import ConfigError
+from prospect.parallel import alone
 from prospect.stages import say
-from prospect.stream.config import Policy, StreamConfig
+from prospect.stream.config import Policy, Positions, StreamConfig
 from prospect.stream.session import Session
 
-POLICIES: tuple[Policy, ...] = ("restate", "summarize", "drop_middle", "drop_all")
-_AT_ONCE = 20  # frames that are timed together
+WAYS: Mapping[str, tuple[Policy, Positions]] = {
+    "restate": ("restate", "kept"),
+    "summarize": ("summarize", "kept"),
+    "drop_middle": ("drop_middle", "kept"),
+    "drop_middle_rerotated": ("drop_middle", "rerotated"),
+    "drop_all": ("drop_all", "kept"),
+}
+"""Name -> policy and, where tokens are dropped before others, what becomes of positions."""
+_AT_ONCE = 20  # frames that come together
+_FLAT = 0.1  # how much the last cycles may differ from the first ones
 
 
 def bench_long(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any]]:
     """Watch one long stream under every policy.
 
     Returns:
-        Time of a frame in the last whole context over that in the first, by policy; the curves.
+        By one of `WAYS`, the time of a frame in the last third of the whole cycles over that in
+        the first third, medians over cycles; and the curves.
+
+    Raises:
+        ConfigError: a policy whose context was full less than twice.
     """
-    if settings.num_threads is not None:
-        torch.set_num_threads(settings.num_threads)
-    curves: dict[str, Any] = {policy: _watch(settings, policy) for policy in POLICIES}
-    ratios = {
-        f"long_{policy}_time_ratio": curve["ms_per_frame"][-1] / curve["ms_per_frame"][0]
-        for policy, curve in curves.items()
-    }
+    curves: dict[str, dict[str, Any]] = {}
+    for name, way in WAYS.items():
+        curves[name] = found = alone(watch_long, settings, *way)
+        first, last = thirds(found["memory_bytes"])
+        say(
+            f"{name}: {found['frames_per_s']:.1f} frames/s, {len(found['refreshes'])} whole "
+            f"cycles; time of a frame, last over first third: {found['time_ratio']:.3f}, "
+            f"{'flat' if found['flat'] else 'NOT flat'}; memory over the weights "
+            f"{first / 1e6:.1f} and {last / 1e6:.1f} MB, {found['bytes_per_frame']:.0f} bytes a "
+            "frame"
+        )
+    ratios = {f"long_{name}_time_ratio": curve["time_ratio"] for name, curve in curves.items()}
     return ratios, {**curves, "settings": repr(settings)}
 
 
-def _watch(settings: StreamBench, policy: Policy) -> dict[str, Any]:
-    """Acts as often as toy references; ``ms_per_frame`` of every context that was full."""
+class Curves(NamedTuple):
+    """One number a whole cycle.
+
+    Attributes:
+        ms_per_frame: All work over all its frames; on a CPU the process's own time, whatever else
+            the machine does.
+        memory_bytes, peak_memory_bytes: At its end, net of what was loaded.
+    """
+
+    ms_per_frame: list[float]
+    memory_bytes: list[int]
+    peak_memory_bytes: list[int]
+
+
+def watch_long(settings: StreamBench, policy: Policy, positions: Positions) -> dict[str, Any]:
+    """Watch one stream, acting as often as toy references do.
+
+    Returns:
+        As JSON: `Curves`; ``time_ratio`` and whether it is ``flat``, within 10 %;
+        ``bytes_per_frame`` by which memory grew from the first to the last third of the cycles.
+
+    Raises:
+        ConfigError: the context was full less than twice.
+    """
+    if settings.num_threads is not None:
+        torch.set_num_threads(settings.num_threads)
     streams = toy_streams(settings)
     speak, update = rules(streams)
     model = load_model(settings, settings.dtypes[0])
     config = StreamConfig(
         policy=policy,
+        positions=positions,
         max_chunk=settings.max_chunk,
         max_new_tokens=settings.max_new_tokens,
         speak_rule=speak,
         update_rule=update,
     )
     session = Session(model, config, streams[0].task)
-    generator = torch.Generator().manual_seed(settings.seed)
-    size = (_AT_ONCE, *session.engine.vector_shape)
-    meter = Meter(model.network.device)
-    meter.start()
-    times: list[list[float]] = [[]]
-    memory: list[int] = []
     began_s = time.perf_counter()
-    for _ in range(round(settings.long_s * FPS) // _AT_ONCE):
-        vectors = torch.randn(size, generator=generator)
-        begun = time.perf_counter()
-        session.advance(vectors)
-        times[-1].append((time.perf_counter() - begun) * 1000 / _AT_ONCE)
-        if len(session.refreshes) >= len(times):
-            times.append([])
-            memory.append(meter.peak_bytes())
+    curves = _watch(settings, session)
     frames_per_s = session.next_frame / (time.perf_counter() - began_s)
-    say(f"{policy}: {frames_per_s:.1f} frames/s, {len(session.refreshes)} refreshes")
+    if len(session.refreshes) < 2:
+        raise ConfigError(
+            f"the context was full {len(session.refreshes)} times in {settings.long_s:g} s; set "
+            "long_s higher, or the model's context_len lower"
+        )
+    (first, last), (less, more) = thirds(curves.ms_per_frame), thirds(curves.memory_bytes)
+    between = (session.refreshes[-1] - session.refreshes[0]) * 2 / 3
     return {
         "frames": session.next_frame,
         "frames_per_s": frames_per_s,
         "refreshes": session.refreshes,
-        "ms_per_frame": [statistics.median(one) for one in times[:-1]],
-        "peak_memory_bytes": memory,
+        **curves._asdict(),
+        "time_ratio": last / first,
+        "flat": abs(last / first - 1) <= _FLAT,
+        "bytes_per_frame": (more - less) / between,
         "cache_bytes": session.engine.slots.num_bytes,
         "events": len(session.events),
     }
+
+
+def _watch(settings: StreamBench, session: Session) -> Curves:
+    """Show a session the whole stream."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    size = (_AT_ONCE, *session.engine.vector_shape)
+    device = session.engine.network.device
+    meter = Meter(device)
+    meter.start()
+    work_s = meter.now_s if device.type == "cuda" else time.process_time
+    curves = Curves([], [], [])
+    began_s, began_frame = work_s(), 0
+    for _ in range(round(settings.long_s * FPS) // _AT_ONCE):
+        session.advance(torch.randn(size, generator=generator))
+        if len(session.refreshes) > len(curves.ms_per_frame):
+            elapsed_ms = (work_s() - began_s) * 1000
+            curves.ms_per_frame.append(elapsed_ms / (session.next_frame - began_frame))
+            curves.memory_bytes.append(meter.now_bytes())
+            curves.peak_memory_bytes.append(meter.peak_bytes())
+            began_s, began_frame = work_s(), session.next_frame
+    return curves
+
+
+def thirds(values: Sequence[float]) -> tuple[float, float]:
+    """Medians of the first and of the last third of at least one value; each has one at least."""
+    size = max(len(values) // 3, 1)
+    return statistics.median(values[:size]), statistics.median(values[-size:])

@@ -61,6 +61,12 @@ class Meter:
             return torch.cuda.max_memory_allocated() - self._loaded
         return _status_bytes("VmHWM") - self._loaded
 
+    def now_bytes(self) -> int:
+        """What is held now, net of what was loaded."""
+        if self._device.type == "cuda":
+            return torch.cuda.memory_allocated() - self._loaded
+        return _status_bytes("VmRSS") - self._loaded
+
     @property
     def loaded_bytes(self) -> int:
         """What was held at `start`."""

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prospect.errors import DataError
-from prospect.files import check_manifest, parse, read_json, write_json, write_manifest
+from prospect.files import MANIFEST, check_manifest, parse, read_json, write_json, write_manifest
 from prospect.model.backbone import describe
 from prospect.model.config import ModelConfig, Thresholds
 from prospect.model.network import Network, build
@@ -27,7 +27,13 @@ _CONFIG = "prospect.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded model with all that is needed to use it."""
+    """A loaded model with all that is needed to use it.
+
+    Attributes:
+        fps: Frames a second that it takes.
+        about: What is told of its training.
+        weights: Hash of the saved weights, whatever it decides by; empty for those of no file.
+    """
 
     network: Network
     renderer: Renderer
@@ -35,6 +41,7 @@ class Checkpoint:
     thresholds: Thresholds
     fps: float
     about: dict[str, Any]
+    weights: str = ""
 
 
 def save_weights(network: Network, folder: Path) -> None:
@@ -148,4 +155,5 @@ def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
         # learned in fp32, which inference has no use for
         network.llm.to(dtype)
     network.eval()
-    return Checkpoint(network, renderer, config, thresholds, saved["fps"], saved["about"])
+    weights = read_json(folder / MANIFEST)[_WEIGHTS]
+    return Checkpoint(network, renderer, config, thresholds, saved["fps"], saved["about"], weights)

@@ -29,7 +29,7 @@ from prospect.stream.config import StreamConfig
 from prospect.stream.engine import Engine, Job, make_engine
 from prospect.stream.records import FrameResult
 from prospect.stream.session import Session
-from prospect.stream.snapshot import restore, snapshot
+from prospect.stream.snapshot import most_bytes, restore, snapshot
 from prospect.types import State, Task, Transition
 
 
@@ -189,6 +189,14 @@ class Assistant:
     def fps(self) -> float:
         """Frames a second that sessions expect; what the model was trained at."""
         return self._model.fps
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """About the most that `LiveSession.snapshot` takes: a full context of random vectors.
+
+        Those of pictures are compressed to about half of it.
+        """
+        return most_bytes(self._engine)
 
     def open(self, task: Task, state: State | None = None, knowledge: bool = True) -> LiveSession:
         """Begin to watch somebody do ``task``.

@@ -87,7 +87,7 @@ class StreamConfig:
 
     policy: Policy = "restate"
     kept_tokens: int = 512
-    positions: Positions = "kept"
+    positions: Positions = "rerotated"
     context_len: int | None = None
     overlap_s: float = OVERLAP_S
     max_summary_tokens: int = 128

@@ -22,7 +22,7 @@ from prospect.model.checkpoint import Checkpoint
 from prospect.model.network import Network
 from prospect.model.slots import Slots, stream_rows
 from prospect.stream.config import StreamConfig
-from prospect.stream.context import Context, stacked
+from prospect.stream.context import Context, Waiting, stacked
 
 T = TypeVar("T")
 
@@ -68,6 +68,8 @@ class Engine:
         self.slots = Slots(num_slots, context_len)
         self._free = list(reversed(range(num_slots)))
         self.vector_shape = (tokens_per_frame, network.feature_dim)
+        # there torch compiles its products for every number of rows, and keeps up to 1,024 of them
+        self._rounds = network.device.type == "cpu" and network.llm.dtype != torch.float32
 
     def take(self) -> int:
         """A slot for a new stream; `release` it when the stream ends.
@@ -106,6 +108,8 @@ class Engine:
         """
         device = self.network.device
         waiting = [ask.context.waiting() for ask in asks]
+        if self._rounds:
+            waiting[-1] = self._filled_up(asks[-1].context, waiting)
         rows = stream_rows(
             [
                 (a.context.slot, a.context.num_read, len(w.ids))
@@ -129,6 +133,26 @@ class Engine:
             ask.context.num_read = len(ask.context.tokens)
         found = torch.split(hidden[wanted], [len(ask.at) for ask in asks])
         return self._scored(asks, found)
+
+    def _filled_up(self, context: Context, waiting: Sequence[Waiting]) -> Waiting:
+        """The last context's tokens, with others that make the row's length one of few.
+
+        They stand behind the context's end in its slot, as frames do that are taken back.
+
+        Args:
+            context: The last one.
+            waiting: Of all contexts.
+        """
+        found = waiting[-1]
+        length = sum(len(one.ids) for one in waiting)
+        room = self.slots.length - len(context.tokens)
+        missing = min(rounded_len(length) - length, room)
+        word = int(self.network.image_id == 0)  # any token but a frame's
+        return Waiting(
+            [*found.ids, *[word] * missing],
+            found.frames,
+            [*found.positions, *[found.positions[-1]] * missing],
+        )
 
     def _scored(self, asks: Sequence[Ask], found: Sequence[Tensor]) -> list[Tensor]:
         """Logits, all in one product, where they are wanted."""
@@ -197,6 +221,12 @@ def make_engine(model: Checkpoint, config: StreamConfig, num_slots: int) -> Engi
     """An engine for sessions of one model and configuration."""
     length = config.context_len or model.config.context_len
     return Engine(model.network, num_slots, length, model.renderer.tokens_per_frame)
+
+
+def rounded_len(length: int) -> int:
+    """The next of the lengths 1 to 16, 18 to 32 in twos, 36 to 64 in fours, and so on."""
+    step = 1 << max((length - 1).bit_length() - 4, 0)
+    return -(-length // step) * step
 
 
 class _Ended(NamedTuple, Generic[T]):

@@ -39,17 +39,23 @@ def predict_streams(
     """One prediction a stream, as they are done; as many at once as the engine has slots.
 
     Raises:
-        ProspectError: what one stream ended with, after all others are done.
+        ProspectError: what streams ended with, after all others are done; names each of them. Of
+            the kind of them all if they are of one.
     """
     jobs = (partial(RUNS[fed], viewer, parts) for parts in streams)
-    failed: list[ProspectError] = []
-    for _, made in viewer.engine.run_all(jobs):
+    failed: dict[str, ProspectError] = {}
+    for index, made in viewer.engine.run_all(jobs):
         if isinstance(made, ProspectError):
-            failed.append(made)
+            first = streams[index][0]
+            failed[f"{first.dialogue_id} from frame {first.start_frame} on"] = made
         else:
             yield made
     if failed:
-        raise failed[0]
+        kinds = {type(error) for error in failed.values()}
+        reasons = "".join(f"\n  {name}: {error}" for name, error in failed.items())
+        raise (kinds.pop() if len(kinds) == 1 else ProspectError)(
+            f"{len(failed)} of {len(streams)} streams failed; all others are done.{reasons}"
+        )
 
 
 def _reference_dialogue(viewer: Viewer, parts: Sequence[Clip]) -> Job[Prediction]:

@@ -1,10 +1,13 @@
 """A session as bytes: watched on by another process as if nothing had happened.
 
 In: a session. Out: its tokens, frame vectors and state, never its keys and values, which are
-computed again. With vectors of fp16 a context of 1,900 frames of 1,280 numbers is 4.9 MB.
+computed again. Vectors are compressed without loss: fp16 ones of EfficientNet to .62 of their
+bytes, with five a frame to .48 (toy videos); random ones to .87.
 """
 
 import json
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -25,6 +28,7 @@ from prospect.stream.decide import Deciders
 from prospect.stream.engine import Engine
 from prospect.stream.records import Opening
 from prospect.stream.session import Session
+from prospect.stream.unconstrained import Written
 from prospect.types import Event, State
 
 _ABOUT = "about"
@@ -32,9 +36,19 @@ _ABOUT = "about"
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """All of a session but its numbers."""
+    """All of a session but its numbers.
+
+    Attributes:
+        model, weights: What it was taken with; `Checkpoint.weights`.
+        num_frames: Vectors of the context; those of the overlap follow them.
+        dtype: Of all vectors, as torch calls it.
+    """
 
     model: str
+    weights: str
+    num_frames: int
+    num_overlap: int
+    dtype: str
     opening: Opening
     next_frame: int
     state: State
@@ -43,7 +57,8 @@ class _About:
     speak: Decider
     update: Decider
     step_ends: tuple[int, ...]
-    belief: Belief = ()
+    written: tuple[Written, ...]
+    belief: Belief
 
 
 def snapshot(session: Session) -> bytes:
@@ -59,8 +74,13 @@ def snapshot(session: Session) -> bytes:
             f"a session that has dropped its middle with positions {config.positions} can't be "
             "computed again; choose positions recompute, or another policy"
         )
+    vectors = stacked([*context.frames, *session.overlap], session.engine.vector_shape)
     about = _About(
         repr(session.model.config),
+        session.model.weights,
+        len(context.frames),
+        len(session.overlap),
+        str(vectors.dtype).removeprefix("torch."),
         session.opening,
         session.next_frame,
         session.state,
@@ -69,16 +89,20 @@ def snapshot(session: Session) -> bytes:
         session.deciders.speak,
         session.deciders.update,
         tuple(context.step_ends),
+        tuple(session.written),
         session.belief,
     )
-    shape = session.engine.vector_shape
     tensors = {
         "tokens": torch.tensor(context.tokens, dtype=torch.int32),
         "frame_starts": torch.tensor(context.frame_starts, dtype=torch.int32),
-        "frames": stacked(context.frames, shape),
-        "overlap": stacked(session.overlap, shape),
+        "vectors": _as_tensor(packed(vectors)),
     }
-    return save(tensors | {_ABOUT: _as_tensor(json.dumps(asdict(about)))})
+    return save(tensors | {_ABOUT: _as_tensor(json.dumps(asdict(about)).encode())})
+
+
+def most_bytes(engine: Engine) -> int:
+    """What the vectors of a full context take before they are compressed, if they are fp16."""
+    return engine.slots.length * engine.vector_shape[1] * 2
 
 
 def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine) -> Session:
@@ -93,6 +117,50 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
     Raises:
         DataError: no snapshot, one of another model, or one that is longer than a slot.
     """
+    about, tensors = _read(data)
+    if len(tensors["tokens"]) > engine.slots.length:
+        raise DataError(
+            f"the snapshot has {len(tensors['tokens'])} tokens, a slot {engine.slots.length}; "
+            "raise context_len to what it was"
+        )
+    if about.model != repr(model.config):
+        raise DataError(
+            f"the snapshot is of another model ({about.model}, this one is {model.config!r}); load "
+            "the checkpoint it was taken with"
+        )
+    if about.weights != model.weights:
+        raise DataError(
+            "the snapshot is of a model like this one with other weights "
+            f"({_named(about.weights)}, these are {_named(model.weights)}); load the checkpoint it "
+            "was taken with"
+        )
+    count = about.num_frames + about.num_overlap
+    vectors = unpacked(
+        tensors["vectors"].numpy().tobytes(), (count, *engine.vector_shape), about.dtype
+    )
+    session = _opened(about.opening, model, config, engine)
+    session.next_frame, session.state = about.next_frame, about.state
+    session.events, session.refreshes = list(about.events), list(about.refreshes)
+    session.deciders = Deciders(
+        _going_on(about.speak, session.deciders.speak),
+        _going_on(about.update, session.deciders.update),
+    )
+    session.belief = session.belief and (about.belief or certain(about.state))
+    session.written = list(about.written)
+    session.overlap.extend(vectors[about.num_frames :])
+    context = Context(
+        session.context.slot, Prompt(tensors["tokens"].tolist(), list(about.step_ends))
+    )
+    context.frames = list(vectors[: about.num_frames])
+    context.frame_starts = tensors["frame_starts"].tolist()
+    session.context = context
+    if session.context.frames:
+        engine.run(session.rereading())
+    return session
+
+
+def _read(data: bytes) -> tuple[_About, dict[str, Tensor]]:
+    """A snapshot's two parts, of whatever model."""
     try:
         tensors = load(data)
     except SafetensorError as error:
@@ -102,31 +170,8 @@ def restore(data: bytes, model: Checkpoint, config: StreamConfig, engine: Engine
             f"{len(data)} bytes are no snapshot of a session, but hold "
             f"{', '.join(sorted(tensors)) or 'nothing'}"
         )
-    if len(tensors["tokens"]) > engine.slots.length:
-        raise DataError(
-            f"the snapshot has {len(tensors['tokens'])} tokens, a slot {engine.slots.length}; "
-            "raise context_len to what it was"
-        )
     text = bytes(tensors[_ABOUT].numpy()).decode()
-    about = parse(json.loads(text), _About, "snapshot")
-    if about.model != repr(model.config):
-        raise DataError(
-            f"the snapshot is of another model ({about.model}, this one is {model.config!r}); load "
-            "the checkpoint it was taken with"
-        )
-    session = _opened(about.opening, model, config, engine)
-    session.next_frame, session.state = about.next_frame, about.state
-    session.events, session.refreshes = list(about.events), list(about.refreshes)
-    session.deciders = Deciders(
-        _going_on(about.speak, session.deciders.speak),
-        _going_on(about.update, session.deciders.update),
-    )
-    session.belief = session.belief and (about.belief or certain(about.state))
-    session.overlap.extend(tensors["overlap"])
-    session.context = _context(session.context.slot, tensors, about.step_ends)
-    if session.context.frames:
-        engine.run(session.rereading())
-    return session
+    return parse(json.loads(text), _About, "snapshot"), tensors
 
 
 def _going_on(saved: Decider, fresh: Decider) -> Decider:
@@ -151,12 +196,52 @@ def _opened(told: Opening, model: Checkpoint, config: StreamConfig, engine: Engi
     )
 
 
-def _context(slot: int, tensors: dict[str, Tensor], step_ends: Sequence[int]) -> Context:
-    context = Context(slot, Prompt(tensors["tokens"].tolist(), list(step_ends)))
-    context.frames = list(tensors["frames"])
-    context.frame_starts = tensors["frame_starts"].tolist()
-    return context
+def packed(vectors: Tensor) -> bytes:
+    """Compress vectors without loss.
+
+    What is alike is laid side by side: one number's bytes of the same weight over all frames.
+
+    Args:
+        vectors: (K, P, E) floats of any size.
+    """
+    numbers = vectors.cpu().flatten(1).T.flatten()
+    planes = numbers.view(torch.uint8).view(len(numbers), numbers.itemsize).T
+    # a higher level saves 3 % more and takes twice as long, while the person waits
+    return zlib.compress(planes.numpy().tobytes(), level=1)
 
 
-def _as_tensor(text: str) -> Tensor:
-    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+def unpacked(data: bytes, shape: Sequence[int], dtype: str) -> Tensor:
+    """What `packed` was given.
+
+    Args:
+        data: Of `packed`.
+        shape: (K, P, E).
+        dtype: As torch calls it.
+
+    Raises:
+        DataError: altered, or vectors of another number or size.
+    """
+    count, numbers = shape[0], math.prod(shape)
+    empty = torch.empty(tuple(shape), dtype=getattr(torch, dtype))
+    try:
+        found = zlib.decompress(data)
+    except zlib.error as error:
+        raise DataError(f"the snapshot's frame vectors are damaged ({error})") from error
+    if len(found) != empty.nbytes:
+        raise DataError(
+            f"the snapshot's frame vectors have {len(found)} bytes, {count} frames of this model "
+            f"{empty.nbytes}; load the checkpoint it was taken with"
+        )
+    if not numbers:
+        return empty
+    planes = torch.frombuffer(bytearray(found), dtype=torch.uint8).view(-1, numbers)
+    series = planes.T.flatten().view(empty.dtype).view(-1, count)
+    return series.T.reshape(empty.shape)
+
+
+def _named(weights: str) -> str:
+    return weights or "of no file"
+
+
+def _as_tensor(data: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -31,6 +31,7 @@ def untrained(
     if config.tuning == "full":
         network.llm.to(dtype)
     network.eval()
+    about = {"untrained": True, "seed": seed}
     return Checkpoint(
-        network, renderer, config, Thresholds(), fps, {"untrained": True, "seed": seed}
+        network, renderer, config, Thresholds(), fps, about, f"untrained, seed {seed}"
     )

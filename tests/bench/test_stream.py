@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prospect.bench.config import StreamBench
-from prospect.bench.long import POLICIES, bench_long
+from prospect.bench.long import WAYS, bench_long, thirds, watch_long
 from prospect.bench.stream import bench_stream, toy_streams
 from prospect.errors import ConfigError
 from prospect.model.config import ModelConfig
@@ -41,9 +41,9 @@ def test_all_ways_do_the_same_in_fp32(tiny_llm: Path) -> None:
     assert details["float32 silent plain"]["events"] == user_turns
 
 
-def test_a_long_stream_under_every_policy(tiny_llm: Path) -> None:
-    settings = StreamBench(
-        model=ModelConfig(llm=str(tiny_llm), context_len=1000),
+def long_settings(llm: Path) -> StreamBench:
+    return StreamBench(
+        model=ModelConfig(llm=str(llm), context_len=1000),
         num_streams=1,
         min_duration_s=60,
         max_chunk=32,
@@ -52,11 +52,33 @@ def test_a_long_stream_under_every_policy(tiny_llm: Path) -> None:
         dtypes=("float32",),
         long_s=800,
     )
-    ratios, details = bench_long(settings)
-    assert len(ratios) == len(POLICIES)
-    for policy in POLICIES:
-        assert details[policy]["frames"] == 1600
-        assert len(details[policy]["refreshes"]) == len(details[policy]["ms_per_frame"]) >= 2
+
+
+def test_a_long_stream_under_every_policy(tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prospect.bench.long.alone", lambda work, *given: work(*given))
+    ratios, details = bench_long(long_settings(tiny_llm))
+    assert list(ratios) == [f"long_{policy}_time_ratio" for policy in WAYS]
+    for policy in WAYS:
+        found = details[policy]
+        assert found["frames"] == 1600
+        assert len(found["refreshes"]) >= 2
+        for curve in ("ms_per_frame", "memory_bytes", "peak_memory_bytes"):
+            assert len(found[curve]) == len(found["refreshes"])
+        now, most = found["memory_bytes"], found["peak_memory_bytes"]
+        assert all(one <= peak + 2**20 for one, peak in zip(now, most, strict=True))
+        first, last = thirds(found["ms_per_frame"])
+        assert ratios[f"long_{policy}_time_ratio"] == last / first
+        assert found["flat"] == (0.9 <= last / first <= 1.1)
+
+
+def test_a_stream_that_never_fills_its_context_measures_nothing(tiny_llm: Path) -> None:
+    with pytest.raises(ConfigError, match="set long_s higher"):
+        watch_long(replace(long_settings(tiny_llm), long_s=20.0), "restate", "kept")
+
+
+def test_first_and_last_third() -> None:
+    assert thirds([9, 1, 2, 50, 4, 8, 6]) == (5, 7)
+    assert thirds([3, 5]) == (3, 5)
 
 
 def test_too_few_long_videos() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,11 @@ from prospect.model.slots import stream_rows
 from prospect.samples.sequence import Prompt
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.engine import Ask, make_engine
+from prospect.stream.engine import Ask, make_engine, rounded_len
 from prospect.stream.fed import predict_streams
 from prospect.stream.predict import Viewer, predict_stream
 from prospect.stream.session import Session
-from prospect.stream.write import draft
+from prospect.stream.write import _greedy, draft
 from prospect.types import Clip, Prediction
 from tests.clips import random_stream
 from tests.models import tiny_model, with_thresholds
@@ -102,6 +103,23 @@ def test_slots_are_given_back(tiny_llm: Path) -> None:
     Session(model, StreamConfig(), task, engine=engine)
 
 
+def test_every_stream_that_failed_is_named(tiny_llm: Path) -> None:
+    model = eager(tiny_llm)
+    streams = [random_stream(seed, num_frames=30) for seed in range(4)]
+    broken = [streams[0], replace(streams[1], fps=1.0), streams[2], replace(streams[3], fps=4.0)]
+    engine = make_engine(model, StreamConfig(), 2)
+    viewer = Viewer(model, vectors, StreamConfig(max_new_tokens=8), "x", False, engine)
+    made = []
+    with pytest.raises(DataError) as failed:
+        made += list(predict_streams(viewer, "self", [[one] for one in broken]))
+    first, *reasons = str(failed.value).splitlines()
+    assert first == "2 of 4 streams failed; all others are done."
+    assert [reason.split(": ")[0].strip() for reason in reasons] == [
+        f"{streams[index].dialogue_id} from frame 0 on" for index in (1, 3)
+    ]
+    assert ["has 1 frames/s" in reasons[0], "has 4 frames/s" in reasons[1]] == [True, True]
+
+
 def test_what_a_slot_held_before_is_not_seen(tiny_llm: Path) -> None:
     model = eager(tiny_llm)
     stream = random_stream(1, num_frames=50)
@@ -127,6 +145,75 @@ def test_one_pass_over_ragged_streams_equals_a_pass_each(tiny_llm: Path) -> None
         with torch.inference_mode():
             plain = model.network(torch.tensor([context.tokens]), torch.empty(0, 1, 12))[0, -1]
         torch.testing.assert_close(found[0], plain, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_are_of_few_lengths() -> None:
+    assert [rounded_len(n) for n in (1, 9, 16, 17, 18, 31, 33, 36, 37, 65, 1001)] == [
+        *(1, 9, 16, 18, 18, 32, 36, 36, 40, 72, 1024)
+    ]
+    lengths = range(1, 4097)
+    assert all(n <= rounded_len(n) < n * 1.125 for n in lengths)
+    assert len({rounded_len(n) for n in lengths}) == 16 + 8 * 8
+
+
+@pytest.mark.parametrize("policy", ["restate", "drop_middle"])
+def test_rows_that_are_filled_up_change_nothing(
+    tiny_llm: Path, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = eager(tiny_llm)
+    config = StreamConfig(policy=policy, max_new_tokens=8, kept_tokens=128)  # type: ignore[arg-type]
+    streams = [random_stream(seed, num_frames=100 + 150 * seed) for seed in range(3)]
+    plain = together(model, config, streams, 2)
+    lengths: list[int] = []
+    forward = model.network.forward
+
+    def counted(ids: Tensor, *others: Any) -> Tensor:
+        lengths.append(ids.shape[1])
+        return forward(ids, *others)
+
+    monkeypatch.setattr(model.network, "forward", counted)
+    engine = make_engine(model, config, 2)
+    assert not engine._rounds  # fp32
+    engine._rounds = True
+    viewer = Viewer(model, vectors, config, "x", False, engine)
+    for one in predict_streams(viewer, "self", [[stream] for stream in streams]):
+        assert one.events == plain[one.dialogue_id].events
+        assert one.refreshes == plain[one.dialogue_id].refreshes
+        torch.testing.assert_close(
+            torch.tensor([one.speak_prob, one.update_prob]),
+            torch.tensor([plain[one.dialogue_id].speak_prob, plain[one.dialogue_id].update_prob]),
+            atol=2e-4,
+            rtol=0,
+        )
+    assert len(lengths) > 100
+    assert all(length == rounded_len(length) for length in lengths)
+
+
+def test_a_full_slot_is_not_outgrown(tiny_llm: Path) -> None:
+    engine = make_engine(tiny_model(tiny_llm), StreamConfig(context_len=40), 1)
+    engine._rounds = True
+    context = Context(0, Prompt(list(range(105, 142)), []))
+    (whole,) = engine.forward([Ask(context, [36])])
+    context.rewind(0)
+    engine._rounds = False
+    (plain,) = engine.forward([Ask(Context(0, Prompt(list(range(105, 142)), [])), [36])])
+    torch.testing.assert_close(whole, plain, atol=1e-5, rtol=1e-5)
+    assert rounded_len(37) == 40
+    longer = Context(0, Prompt(list(range(105, 144)), []))
+    engine._rounds = True
+    assert engine.forward([Ask(longer, [38])])[0].shape == plain.shape
+
+
+def test_a_sentence_has_no_markers(tiny_llm: Path) -> None:
+    renderer = tiny_model(tiny_llm).renderer
+    rows = torch.zeros(3, 49152)
+    rows[0, [100, renderer.image_id]] = torch.tensor([1.0, 2.0])
+    rows[1, [renderer.end_id, 101]] = torch.tensor([2.0, 1.0])
+    rows[2, 102] = 1.0
+    given = rows.clone()
+    assert _greedy(rows, renderer) == [100, renderer.end_id, 102]
+    assert _greedy(rows[1:], renderer, may_end=False) == [101, 102]
+    assert torch.equal(rows, given)
 
 
 def test_both_ways_to_attend_are_the_same() -> None:
