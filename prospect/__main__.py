@@ -20,7 +20,8 @@ from prospect.dialogues.quality import Rules
 from prospect.errors import ProspectError
 from prospect.exchange import EXPORTS, IMPORTS, export_clips, import_clips
 from prospect.model.config import ModelConfig
-from prospect.run import RunConfig, run
+from prospect.run import run
+from prospect.run_config import RunConfig
 from prospect.stages.score import RESULTS
 from prospect.types import Split
 from prospect.watch import watch

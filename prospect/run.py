@@ -9,14 +9,11 @@ interrupted stage left is used only if it was begun from the same ones.
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from prospect import stages
 from prospect.dialogues.edits import EDITS
-from prospect.dialogues.llm import LLMSettings
-from prospect.dialogues.quality import Rules
 from prospect.errors import ConfigError
 from prospect.exchange import import_clips
 from prospect.files import (
@@ -31,114 +28,17 @@ from prospect.files import (
     write_json,
     write_text,
 )
-from prospect.model.config import ModelConfig
-from prospect.stages import ANNOTATIONS, CLIPS, ToySplit, say
+from prospect.run_config import DataConfig, RunConfig
+from prospect.stages import ANNOTATIONS, CLIPS, say
 from prospect.stages.score import score_records
-from prospect.stream.config import StreamConfig
 from prospect.toy.world import write_world
-from prospect.train.config import TrainConfig
-from prospect.types import Prediction, Split, UserType
+from prospect.types import Prediction, Split
 
 _WITH_STATES = {"dialogue", "state", "summarized"}
 """Variants whose frames teach when to update the state."""
 
 _BEGUN = "begun.json"
 """In a training's folder: what it was begun from."""
-
-
-@dataclass(frozen=True)
-class ToyData:
-    """Toy videos to make."""
-
-    split: ToySplit
-    num_videos: int
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class AnnotatedData:
-    """A dataset's annotations; videos are in the data folder, or drawn from the annotations.
-
-    Attributes:
-        dataset: Name of an adapter.
-        root: Of its files, or of a tree of datasets; ``bundled`` takes those of the package.
-        writer: Of the dialogues.
-        llm: Whom the writer ``llm`` asks.
-        splits: ``given``, ``by_video`` or ``by_task``, see `prospect annotate`.
-        draw: Draw the videos, for data whose videos are not at hand.
-        without_videos: Cut clips by the annotated durations; nothing can be learned from them
-            before the videos are there.
-    """
-
-    dataset: str
-    root: Path
-    writer: str = "scripted"
-    llm: LLMSettings | None = None
-    splits: str = "given"
-    draw: bool = False
-    without_videos: bool = False
-
-
-@dataclass(frozen=True)
-class ImportedData:
-    """Existing files: ``kind`` is one of `prospect.exchange.IMPORTS`."""
-
-    kind: str
-    path: Path
-    frames_root: Path
-    drop_invalid: bool = False
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where one data folder comes from; exactly one source is given."""
-
-    toy: ToyData | None = None
-    annotated: AnnotatedData | None = None
-    imported: ImportedData | None = None
-
-    def __post_init__(self) -> None:
-        given = [source for source in (self.toy, self.annotated, self.imported) if source]
-        if len(given) != 1:
-            raise ConfigError(f"a data folder needs one source, {len(given)} are given")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """A complete run.
-
-    Attributes:
-        out: The run folder.
-        data: Data folders by name.
-        train, val, test: Names of the folders each is taken from. A folder to train on gives its
-            own splits; another one gives all its clips. Without `train` only the data is made.
-        test_split: The split of a folder to train on that is tested on.
-        fps: Of the stream.
-        user_types: One dialogue a video for each; a type may be named several times.
-        seed: Of dialogues and cuts.
-        model, training, stream: As in the stages; states are labelled with ``model.moves``.
-        blind: Also stream with the eyes shut, as a baseline.
-        variants: What is made of each dialogue, see `prospect clips`.
-        rules: Which dialogues are good enough to be cut; None takes all.
-        num_workers: Processes that cut clips; any number makes the same ones.
-    """
-
-    out: Path
-    data: dict[str, DataConfig]
-    train: tuple[str, ...] = ()
-    val: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    test_split: Split = "test"
-    fps: float = 2.0
-    user_types: tuple[UserType, ...] = ("talk_some",)
-    seed: int = 0
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainConfig = field(default_factory=TrainConfig)
-    stream: StreamConfig = field(default_factory=StreamConfig)
-    blind: bool = True
-    variants: tuple[str, ...] = ("dialogue",)
-    rules: Rules | None = None
-    num_workers: int = 2
 
 
 def run(config: RunConfig) -> None:

@@ -13,7 +13,7 @@ from prospect.dialogues import label
 from prospect.model.checkpoint import Checkpoint, save_checkpoint
 from prospect.model.config import LoraConfig, ModelConfig, Thresholds
 from prospect.model.network import build
-from prospect.run import RunConfig
+from prospect.run_config import RunConfig
 from tests.loopback import write_video
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -37,7 +37,18 @@ LAYERS = (
     {"model"},
     {"train", "stream"},
     {"report"},
-    {"bench", "dataset", "judging", "watch", "stages", "exchange", "run", "serve", "__main__"},
+    {
+        "bench",
+        "dataset",
+        "judging",
+        "watch",
+        "stages",
+        "exchange",
+        "run",
+        "run_config",
+        "serve",
+        "__main__",
+    },
 )
 """A module imports from its own layer and those before it."""
 APART = ({"train", "stream"}, {"annotations", "toy"})
