@@ -3,7 +3,8 @@
 In: the hidden state that chooses (a frame's last token, then the last token of the transition
 before) and the hidden states at the ends of the step lines; with ``write: match`` also how likely
 each step is shown, now and lately. Out: a score for every option of `prospect.samples.choices`;
-only legal ones may be taken.
+only legal ones may be taken, and to stop before the first is to decline: what ends at a frame has
+perhaps been told already, and no other step is seen there.
 """
 
 import math

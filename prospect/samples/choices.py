@@ -1,7 +1,9 @@
-"""What there was to choose from whenever a transition was written, for `write: point`.
+"""What there was to choose from whenever a transition was written, for models that choose.
 
 In: the state before a frame and its transitions. Out: rows of legal options with the one taken.
-Column 0 stops; the others are the moves of the first step, then of the second, and so on.
+Column 0 stops; the others are the moves of the first step, then of the second, and so on. To stop
+before the first transition is to decline: something was seen to happen, but nothing that the state
+has room for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +29,7 @@ class Choices:
     Attributes:
         ends: (Q,) int64, position whose hidden state chooses: a frame's last token for its first
             transition, then the last token of the transition before.
-        options: (Q, 1 + 3 S) bool, what was legal; `STOP` only after a first transition.
+        options: (Q, 1 + 3 S) bool, what was legal; `STOP` always is.
         chosen: (Q,) int64, the column that was taken.
     """
 
@@ -41,7 +43,9 @@ def column(transition: Transition, step_ids: Sequence[str]) -> int:
     return 1 + step_ids.index(transition.step_id) * NUM_MOVES + _MOVES.index(transition.move)
 
 
-def options(moves: Iterable[Transition], stop: bool, step_ids: Sequence[str]) -> NDArray[np.bool_]:
+def options(
+    moves: Iterable[Transition], step_ids: Sequence[str], stop: bool = True
+) -> NDArray[np.bool_]:
     """(1 + 3 S,) bool: these moves, and `STOP` if it may be."""
     row = np.zeros(1 + len(step_ids) * NUM_MOVES, bool)
     row[[column(move, step_ids) for move in moves]] = True
@@ -69,11 +73,11 @@ def choices(
     found: list[tuple[int, NDArray[np.bool_], int]] = []
     for ends, transitions in written:
         for index, transition in enumerate(transitions):
-            row = options(legal_moves(state, moves), index > 0, step_ids)
+            row = options(legal_moves(state, moves), step_ids)
             found.append((ends[index], row, column(transition, step_ids)))
             state = apply(state, transition)
         if legal := legal_moves(state, moves):
-            found.append((ends[len(transitions)], options(legal, True, step_ids), STOP))
+            found.append((ends[len(transitions)], options(legal, step_ids), STOP))
     return Choices(
         np.array([end for end, _, _ in found], np.int64),
         np.array([row for _, row, _ in found], bool).reshape(-1, 1 + len(step_ids) * NUM_MOVES),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from prospect.samples.choices import Choices, column, options
+from prospect.samples.choices import STOP, Choices, column, options
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
 from prospect.samples.sequence import NONE, STATE_GEN, Rendered, Renderer
 from prospect.states.transitions import fold, legal_moves
@@ -32,8 +32,9 @@ class Slipped:
     Attributes:
         clip: Its events are what was told.
         wanted: Frame -> transitions that should have been written there, given what was told
-            before; none where something was told that should not, or nothing is left to tell. What
-            was missed is wanted at every frame until it is told, so that it is told soon.
+            before; none where something was told that should not, or nothing is left to tell,
+            which a model that chooses learns to decline. What was missed is wanted at every frame
+            until it is told, so that it is told soon.
     """
 
     clip: Clip
@@ -154,7 +155,7 @@ def render_slipped(renderer: Renderer, clip: Clip, slipped: Slipped) -> Rendered
 
     Returns:
         No speak label where a sentence was left out; where something else was told than is wanted,
-        the first transition alone is a choice.
+        the first transition alone, or to decline, is a choice.
     """
     told = renderer.clip(slipped.clip)
     speak, update = told.speak.copy(), told.update.copy()
@@ -172,19 +173,19 @@ def render_slipped(renderer: Renderer, clip: Clip, slipped: Slipped) -> Rendered
         index = frame - clip.start_frame
         update[index] = ACT if wants else SILENT
         moves = made[frame].transitions if frame in made else ()
-        if moves != wants:
+        if moves != wants or not wants:
             kept[frames == index] = False
-            end = int(told.frame_ends[index])
+            end, legal = int(told.frame_ends[index]), legal_moves(state, renderer.layout.moves)
             # nothing is predicted from the clip's last token
-            if wants and end + 1 < len(told.ids):
-                row = options(legal_moves(state, renderer.layout.moves), False, step_ids)
-                added.append((end, row, column(wants[0], step_ids)))
+            if legal and end + 1 < len(told.ids):
+                taken = column(wants[0], step_ids) if wants else STOP
+                added.append((end, options(legal, step_ids), taken))
         state = fold(state, moves)
     ends = np.concatenate([found.ends[kept], [end for end, _, _ in added]]).astype(np.int64)
-    legal = np.concatenate([found.options[kept], *(row[None] for _, row, _ in added)])
+    rows = np.concatenate([found.options[kept], *(row[None] for _, row, _ in added)])
     chosen = np.concatenate([found.chosen[kept], [taken for _, _, taken in added]])
     order = np.argsort(ends)
-    choices = Choices(ends[order], legal[order], chosen[order].astype(np.int64))
+    choices = Choices(ends[order], rows[order], chosen[order].astype(np.int64))
     targets = np.where(told.targets == STATE_GEN, NONE, told.targets).astype(np.int8)
     targets[choices.ends + 1] = STATE_GEN
     return replace(told, speak=speak, update=update, targets=targets, choices=choices)

@@ -321,6 +321,8 @@ class Session:
             moves = yield from self._believe(probs[UPDATE], updates)
         elif updates:
             moves = yield from self._write_transitions()
+            if not moves:  # declined
+                updater = self.deciders.update
         if moves:
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)
@@ -343,13 +345,11 @@ class Session:
         return moves
 
     def _write_transitions(self) -> Job[tuple[Transition, ...]]:
+        context, network, renderer = self.context, self._network, self.renderer
         if not self.config.unconstrained:
-            return (
-                yield from write_transitions(
-                    self.context, self._network, self.renderer, self.state, self._sight
-                )
-            )
-        written = yield from write_freely(self.context, self.renderer, self.state)
+            work = write_transitions(context, network, renderer, self.state, self._sight, True)
+            return (yield from work)
+        written = yield from write_freely(context, renderer, self.state)
         self.written.append(written)
         return written.transitions
 

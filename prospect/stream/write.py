@@ -66,26 +66,33 @@ def last(context: Context, logits: bool = False) -> Ask:
 
 
 def write_transitions(
-    context: Context, network: Network, renderer: Renderer, state: State, sight: Sight | None
+    context: Context,
+    network: Network,
+    renderer: Renderer,
+    state: State,
+    sight: Sight | None,
+    may_decline: bool = False,
 ) -> Job[tuple[Transition, ...]]:
-    """Write one or more transitions, each the likeliest that the state then allows.
+    """Write transitions, each the likeliest that the state then allows.
 
     Args:
         context: Ends with the deciding frame.
         network, renderer: The model.
         state: Allows at least one move.
         sight: Of the deciding frame, for a network that points; else None.
+        may_decline: Whether a network that points may write nothing.
 
     Returns:
         The moves in order; applying them to ``state`` is legal by construction.
     """
+    length = len(context.tokens)
     context.add(renderer.header("state"))
     written: list[Transition] = []
     while len(written) < MAX_MOVES and (moves := legal_moves(state, renderer.layout.moves)):
         if sight is not None:
-            moves = yield from _pointed(
-                context, network, sight, state, moves, may_stop=bool(written)
-            )
+            may_stop = bool(written) or may_decline
+            query = (yield last(context))[0] if written else sight.frame
+            moves = _pointed(network, sight, query, state, moves, may_stop)
         if not moves:
             break
         if written:
@@ -96,25 +103,25 @@ def write_transitions(
         chosen = moves[(yield from _choose(context, [renderer.move(move) for move in moves]))]
         written.append(chosen)
         state = apply(state, chosen)
+    if not written:
+        context.rewind(length)
+        return ()
     context.add([renderer.end_id])
     return tuple(written)
 
 
 def _pointed(
-    context: Context,
     network: Network,
     sight: Sight,
+    query: Tensor,
     state: State,
     moves: Sequence[Transition],
     may_stop: bool,
-) -> Job[tuple[Transition, ...]]:
-    """The best of the legal moves alone; nothing if stopping is better."""
+) -> tuple[Transition, ...]:
+    """The best of the legal moves alone; nothing if stopping is better, and may be."""
     assert network.pointer is not None
-    query = sight.frame
-    if may_stop:
-        query = (yield last(context))[0]
     scores = sight.scores(network.pointer, query)
-    allowed = torch.from_numpy(options(moves, may_stop, list(state))).to(scores.device)
+    allowed = torch.from_numpy(options(moves, list(state), may_stop)).to(scores.device)
     best = int(scores.masked_fill(~allowed, -torch.inf).argmax())
     return tuple(move for move in moves if column(move, list(state)) == best)
 

@@ -97,9 +97,9 @@ def test_choices_by_hand(tokenizer: PreTrainedTokenizerBase) -> None:
     made = rendered.choices
     # columns: stop, S1 start, complete, reopen, S2 start, complete, reopen
     assert made.options.astype(int).tolist() == [
-        [0, 1, 0, 0, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0, 0],
         [1, 0, 1, 0, 1, 0, 0],
-        [0, 0, 1, 0, 1, 0, 0],
+        [1, 0, 1, 0, 1, 0, 0],
         [1, 0, 0, 0, 1, 0, 0],
         [1, 0, 0, 0, 0, 1, 0],
     ]
@@ -132,13 +132,13 @@ def test_reopening_is_an_option_where_the_vocabulary_has_it() -> None:
     state: State = {"S1": "completed", "S2": "not_started"}
     start, reopen = Transition("S2", "start"), Transition("S1", "reopen")
     basic = choices(state, [([3, 5], (start,))])
-    assert basic.options.astype(int).tolist() == [[0, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1, 0]]
+    assert basic.options.astype(int).tolist() == [[1, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 1, 0]]
     larger = choices(state, [([3, 5], (start,)), ([8, 9], (reopen,))], REOPEN)
     assert larger.chosen.tolist() == [4, STOP, column(reopen, ["S1", "S2"]), STOP]
     assert larger.options.astype(int).tolist() == [
-        [0, 0, 0, 1, 1, 0, 0],
+        [1, 0, 0, 1, 1, 0, 0],
         [1, 0, 0, 1, 0, 1, 0],
-        [0, 0, 0, 1, 0, 1, 0],
+        [1, 0, 0, 1, 0, 1, 0],
         [1, 0, 1, 0, 0, 1, 0],
     ]
 

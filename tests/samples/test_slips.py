@@ -7,7 +7,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from prospect.pretrained import model_folder
-from prospect.samples.choices import column
+from prospect.samples.choices import STOP, column
 from prospect.samples.config import Layout
 from prospect.samples.labels import ACT, SILENT, UNLABELLED
 from prospect.samples.sequence import STATE_GEN, Renderer
@@ -56,12 +56,14 @@ def test_what_is_wanted_after_slips_by_hand(renderer: Renderer) -> None:
     ]
     assert rendered.speak[9] == UNLABELLED
     steps = list(TRUE.state)
-    # missed: the start alone; caught up: both and that nothing more is due; too early: no choice
-    chosen = [column(S1, steps), column(S1, steps), column(E1, steps), 0, column(E2, steps)]
+    # missed: the start alone; caught up: both and that nothing more is due; too early, or told
+    # before: to decline
+    caught_up = [column(S1, steps), column(E1, steps), STOP]
+    chosen = [column(S1, steps), *caught_up, STOP, STOP, column(E2, steps)]
     assert rendered.choices.chosen.tolist() == chosen
     ends = rendered.frame_ends
-    first = [rendered.choices.ends[at] for at in (0, 1, 4)]
-    assert first == [ends[4], ends[9], ends[19]]
+    first = [rendered.choices.ends[at] for at in (0, 1, 4, 5, 6)]
+    assert first == [ends[4], ends[9], ends[12], ends[14], ends[19]]
     assert (
         np.flatnonzero(rendered.targets == STATE_GEN).tolist()
         == (rendered.choices.ends + 1).tolist()

@@ -90,12 +90,12 @@ def test_streams_choose_what_the_scores_of_one_forward_choose(llm: Path, mode: s
     rendered = model.renderer.clip(clip)
     batch = Batch(**collate([(rendered, vectors(clip))], model.renderer.end_id))
     with torch.inference_mode():
-        scores = chosen_first(model, batch)
+        scores = chosen_first(model, batch, may_stop=False)
+        trained = chosen_first(model, batch, may_stop=True)
         readout = read(model.network, batch)
-    # training reads the same scores
-    firsts = ~batch.options[:, STOP]
+    firsts = first_choices(batch)
     right = readout.right[readout.kinds == STATE_GEN][firsts]
-    assert torch.equal(right, torch.tensor(scores) == batch.choices[firsts, 3])
+    assert torch.equal(right, torch.tensor(trained) == batch.choices[firsts, 3])
     session = open_session(model, clip, StreamConfig())
     video, at, step_ids = vectors(clip), 0, [step.id for step in clip.task.steps]
     for event in clip.events:
@@ -108,14 +108,20 @@ def test_streams_choose_what_the_scores_of_one_forward_choose(llm: Path, mode: s
     assert not scores
 
 
-def chosen_first(model: Checkpoint, batch: Batch) -> list[int]:
+def first_choices(batch: Batch) -> Tensor:
+    """(Q,) bool: those at a frame, not after another transition."""
+    return torch.isin(batch.choices[:, 2], batch.frame_ends[:, 1])
+
+
+def chosen_first(model: Checkpoint, batch: Batch, may_stop: bool) -> list[int]:
     """The best legal option of every frame's first choice, by one forward over the clip."""
     assert model.network.pointer is not None
     hidden = model.network(batch.ids, batch.features)[0]
     found = []
-    for (_, _, end, _), options in zip(batch.choices.tolist(), batch.options, strict=True):
-        if options[STOP]:
-            continue
+    firsts = first_choices(batch)
+    for end, options in zip(batch.choices[firsts, 2].tolist(), batch.options[firsts], strict=True):
+        options = options.clone()
+        options[STOP] = may_stop  # what is told to happen isn't declined
         seen = None if model.network.matcher is None else seen_slowly(model, batch, end)
         scores = model.network.pointer(hidden[end][None], hidden[batch.step_ends[:, :, 1]], seen)[0]
         found.append(int(scores.masked_fill(~options, -torch.inf).argmax()))
@@ -137,6 +143,25 @@ def seen_slowly(model: Checkpoint, batch: Batch, end: int) -> Tensor:
     video = batch.features[: int((batch.frame_ends[:, 1] <= end).sum())]
     shares = [matcher(frame.mean(0), torch.stack(lines)).softmax(0) for frame in video[-16:]]
     return torch.stack([shares[-1], torch.stack(shares).mean(0)], 1)[None]
+
+
+@pytest.mark.parametrize("mode", ["point", "match"])
+def test_a_network_that_points_may_decline(llm: Path, mode: str) -> None:
+    model = with_thresholds(mode_model(llm, mode), 1.0, 0.0)
+    stream = replace(random_stream(0, num_frames=20), events=())
+    pointer = model.network.pointer
+    assert pointer is not None
+    torch.nn.init.constant_(pointer.stop.bias, 100)
+    session = open_session(model, stream, StreamConfig())
+    results = session.advance(vectors(stream))
+    assert session.events == []
+    assert [result.event for result in results] == [None] * 20
+    assert session.context.tokens[-1] == model.renderer.frame()[-1]
+    assert len(session.ask()) == 1  # told that something happened, it may not, but for a second
+    torch.nn.init.constant_(pointer.stop.bias, -100)
+    eager = open_session(model, stream, StreamConfig())
+    eager.advance(vectors(stream)[:1])
+    assert len(eager.events[0].transitions) > 1
 
 
 def test_step_lines_are_read_again_after_a_refresh(llm: Path) -> None:
