@@ -118,6 +118,8 @@ class Thresholds:
         negative_rate: rho of the training they belong to; the best threshold moves with it.
         speak_min_gap_s, update_min_gap_s, speak_rearm, update_rearm: The rest of their rules
             (`prospect.firing.DecisionRule`), fitted by `prospect predict --sweep`.
+        decline: In [0, 1]; where a model that points finds stopping likelier than this among the
+            legal options, it writes nothing although the update decision fired. 1 never declines.
     """
 
     speak: float = 0.5
@@ -128,6 +130,7 @@ class Thresholds:
     update_min_gap_s: float = 0.0
     speak_rearm: float | None = None
     update_rearm: float | None = None
+    decline: float = 0.5
 
     @property
     def speak_rule(self) -> DecisionRule:

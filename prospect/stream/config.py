@@ -79,6 +79,8 @@ class StreamConfig:
             one by one.
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
         speak_rule, update_rule: Decide by these instead of the checkpoint's rules.
+        decline_prob: A model that points declines to update where stopping is likelier than this
+            among the legal options; 1 never declines, None takes the checkpoint's.
         unconstrained: Write transitions as any text; what is illegal or unreadable is counted and
             not applied.
         belief: Keep several states in mind and write towards the likeliest; None trusts what was
@@ -100,6 +102,7 @@ class StreamConfig:
     update_threshold: float | None = None
     speak_rule: DecisionRule | None = None
     update_rule: DecisionRule | None = None
+    decline_prob: float | None = None
     unconstrained: bool = False
     belief: BeliefConfig | None = None
 

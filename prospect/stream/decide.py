@@ -59,6 +59,13 @@ def rules(fitted: Thresholds, config: StreamConfig) -> tuple[DecisionRule, Decis
     return speak, update
 
 
+def limits(fitted: Thresholds, config: StreamConfig) -> Thresholds:
+    """The checkpoint's thresholds with what the settings override."""
+    speak, update = rules(fitted, config)
+    decline = fitted.decline if config.decline_prob is None else config.decline_prob
+    return replace(fitted, speak=speak.threshold, update=update.threshold, decline=decline)
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How far to look ahead.

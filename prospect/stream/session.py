@@ -24,7 +24,7 @@ from prospect.states.transitions import fold, initial_state, legal_moves
 from prospect.stream.belief import Belief, View, believing, certain, change_prob, quiet
 from prospect.stream.config import StreamConfig
 from prospect.stream.context import Context
-from prospect.stream.decide import Deciders, Pace, deciders, paced, rules, silence
+from prospect.stream.decide import Deciders, Pace, deciders, limits, paced, rules, silence
 from prospect.stream.engine import Ask, Engine, Job, make_engine
 from prospect.stream.policies import POLICIES
 from prospect.stream.records import FrameResult, Opening
@@ -85,9 +85,8 @@ class Session:
         self.renderer = model.renderer
         self.fps = model.fps
         self._network = model.network
-        speak, update = rules(model.thresholds, config)
-        self._thresholds = replace(model.thresholds, speak=speak.threshold, update=update.threshold)
-        self.deciders = deciders(speak, update, model.fps)
+        self._thresholds = limits(model.thresholds, config)
+        self.deciders = deciders(*rules(model.thresholds, config), model.fps)
         self._limit = self.engine.slots.length - config.reserve_len
         self.state: State = state if state is not None else initial_state(task)
         words = tuple(recent)
@@ -98,7 +97,7 @@ class Session:
         self._moves = model.renderer.layout.moves
         self.belief: Belief = ()
         if config.belief is not None and self._tracks:
-            change_prob(0.5, update)  # refuses a rule it can't read
+            change_prob(0.5, self.deciders.update.rule)  # refuses a rule it can't read
             self.belief = certain(self.state)
         self._pace = Pace(min(8, config.max_chunk), 0, config.max_chunk)
         self._frame_hidden = self._steps_hidden = torch.empty(0)
@@ -347,7 +346,8 @@ class Session:
     def _write_transitions(self) -> Job[tuple[Transition, ...]]:
         context, network, renderer = self.context, self._network, self.renderer
         if not self.config.unconstrained:
-            work = write_transitions(context, network, renderer, self.state, self._sight, True)
+            decline = self._thresholds.decline
+            work = write_transitions(context, network, renderer, self.state, self._sight, decline)
             return (yield from work)
         written = yield from write_freely(context, renderer, self.state)
         self.written.append(written)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from prospect.model.network import Network
 from prospect.model.point import RECENT, Pointer
-from prospect.samples.choices import column, options
+from prospect.samples.choices import STOP, column, options
 from prospect.samples.sequence import Renderer
 from prospect.states.transitions import apply, legal_moves
 from prospect.stream.context import Context
@@ -71,7 +71,7 @@ def write_transitions(
     renderer: Renderer,
     state: State,
     sight: Sight | None,
-    may_decline: bool = False,
+    decline_prob: float = 1.0,
 ) -> Job[tuple[Transition, ...]]:
     """Write transitions, each the likeliest that the state then allows.
 
@@ -80,7 +80,7 @@ def write_transitions(
         network, renderer: The model.
         state: Allows at least one move.
         sight: Of the deciding frame, for a network that points; else None.
-        may_decline: Whether a network that points may write nothing.
+        decline_prob: Above this probability of stopping, a network that points writes nothing.
 
     Returns:
         The moves in order; applying them to ``state`` is legal by construction.
@@ -90,9 +90,9 @@ def write_transitions(
     written: list[Transition] = []
     while len(written) < MAX_MOVES and (moves := legal_moves(state, renderer.layout.moves)):
         if sight is not None:
-            may_stop = bool(written) or may_decline
             query = (yield last(context))[0] if written else sight.frame
-            moves = _pointed(network, sight, query, state, moves, may_stop)
+            stop_prob = 0.5 if written else decline_prob
+            moves = _pointed(network, sight, query, state, moves, stop_prob)
         if not moves:
             break
         if written:
@@ -116,13 +116,16 @@ def _pointed(
     query: Tensor,
     state: State,
     moves: Sequence[Transition],
-    may_stop: bool,
+    stop_prob: float,
 ) -> tuple[Transition, ...]:
-    """The best of the legal moves alone; nothing if stopping is better, and may be."""
+    """The best of the legal moves alone; nothing where stopping is likelier than ``stop_prob``."""
     assert network.pointer is not None
     scores = sight.scores(network.pointer, query)
-    allowed = torch.from_numpy(options(moves, list(state), may_stop)).to(scores.device)
-    best = int(scores.masked_fill(~allowed, -torch.inf).argmax())
+    legal = torch.from_numpy(options(moves, list(state))).to(scores.device)
+    probs = scores.masked_fill(~legal, -torch.inf).softmax(0)
+    if probs[STOP] > stop_prob:
+        return ()
+    best = 1 + int(probs[1:].argmax())
     return tuple(move for move in moves if column(move, list(state)) == best)
 
 

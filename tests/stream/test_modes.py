@@ -158,6 +158,9 @@ def test_a_network_that_points_may_decline(llm: Path, mode: str) -> None:
     assert [result.event for result in results] == [None] * 20
     assert session.context.tokens[-1] == model.renderer.frame()[-1]
     assert len(session.ask()) == 1  # told that something happened, it may not, but for a second
+    never = open_session(model, stream, StreamConfig(decline_prob=1.0))
+    never.advance(vectors(stream)[:1])
+    assert len(never.events[0].transitions) == 1
     torch.nn.init.constant_(pointer.stop.bias, -100)
     eager = open_session(model, stream, StreamConfig())
     eager.advance(vectors(stream)[:1])
