@@ -1,0 +1,115 @@
+"""Tables of docs/results and of the README, from the numbers that are committed beside them.
+
+In: ``docs/results/*.json`` and pages with markers. Out: the same pages; what stands between a
+marker and the next ``<!-- end -->`` is written anew. ``take`` first keeps of scores what is shown.
+
+    python scripts/results.py
+    python scripts/results.py take runs/x/scores.json demo   # -> docs/results/demo.json
+
+Markers: ``<!-- scores demo task:seen -->``, ``<!-- scores demo pooled prospect periodic -->`` (of
+these systems alone), ``<!-- study QUESTION -->``.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prospect.files import read_json, write_json, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+PAGES = (*sorted(RESULTS.glob("*.md")), ROOT / "README.md")
+GROUPS = ("pooled", "task:seen", "task:unseen")
+METRICS = {
+    "update_decision_f1": "update F1 @1 s",
+    "transition_f1_5s": "transition F1 @5 s",
+    "start_accuracy": "start-only",
+    "joint_goal_accuracy": "joint goal acc.",
+    "speak_decision_f1": "speak F1 @1 s",
+    "speech_f1": "speech F1",
+}
+VALIDATED = {"eval_speak_perplexity": "perplexity"}
+
+
+def main() -> None:
+    """Take scores if asked to, then write all tables."""
+    if sys.argv[1:2] == ["take"]:
+        scores, name = sys.argv[2:]
+        write_json(RESULTS / f"{name}.json", shown(read_json(Path(scores))))
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        found = re.sub(
+            r"(<!-- (scores|study) (.*?) -->\n).*?(<!-- end -->)",
+            lambda match: f"{match[1]}{TABLES[match[2]](match[3])}\n{match[4]}",
+            text,
+            flags=re.DOTALL,
+        )
+        if found != text:
+            write_text(path, found)
+            print(path.relative_to(ROOT))
+
+
+def shown(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a file of scores what the tables show."""
+    systems = {
+        name: {
+            group: {metric: found["groups"][group].get(metric) for metric in METRICS}
+            for group in GROUPS
+            if group in found["groups"]
+        }
+        for name, found in scores["systems"].items()
+    }
+    return {"about": scores["about"], "systems": systems}
+
+
+def _scores(asked: str) -> str:
+    """``FILE GROUP [SYSTEM ...]``: a row a system."""
+    name, group, *systems = asked.split()
+    found = read_json(RESULTS / f"{name}.json")["systems"]
+    rows = {one: found[one][group] for one in systems or found}
+    return _table({one.replace("_", " "): row for one, row in rows.items()}, METRICS)
+
+
+def _study(question: str) -> str:
+    """A row for each answer, the first row of the study for comparison."""
+    found = read_json(RESULTS / "study.json")
+    first = next(iter(found))
+    names = [name for name, row in found.items() if row["question"] == question]
+    rows = {
+        name: {
+            **found[name]["scores"],
+            **{key: {"value": value} for key, value in found[name]["validation"].items()},
+        }
+        for name in dict.fromkeys([first, *names])
+    }
+    return _table(rows, METRICS | VALIDATED)
+
+
+TABLES = {"scores": _scores, "study": _study}
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> str:
+    lines = [
+        _line(["", *metrics.values()]),
+        "|---" * (1 + len(metrics)) + "|",
+        *(_line([name, *(_cell(row.get(key)) for key in metrics)]) for name, row in rows.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(score: Mapping[str, Any] | None) -> str:
+    if score is None or score["value"] is None:
+        return ""
+    shown = [f"{score[key]:.2f}" for key in ("value", "low", "high") if score.get(key) is not None]
+    value, *interval = (re.sub(r"^(-?)0\.", r"\1.", number) for number in shown)
+    return f"{value} [{', '.join(interval)}]" if interval else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""The study: what each choice is worth, on toy videos, one line of options a row.
+
+Every row is trained on the same videos for the same number of steps and then streams videos of
+unseen tasks, self-fed. What is finished is kept, so a stopped study goes on where it was; each
+finished row goes into ``docs/results/study.json``, from which ``scripts/results.py`` writes tables.
+
+    prospect run --config presets/toy.yaml     # its data are the study's
+    python scripts/study.py --data runs/toy/data --out runs/study
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prospect.files import read_json, write_json
+from prospect.train.log import LOG, read_log
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+THRESHOLDS = Path(__file__).with_name("thresholds.py")
+TEST = "unseen"
+SCORES = (
+    "update_decision_f1",
+    "transition_f1_5s",
+    "start_accuracy",
+    "joint_goal_accuracy",
+    "speak_decision_f1",
+    "speech_f1",
+)
+
+BASE = {
+    "model.num_layers": "8",
+    "model.projector": "linear",
+    "model.write": "match",
+    "model.lora.dropout": "0",
+    "model.context_len": "2048",
+    "training.align.steps": "600",
+    "training.align.kind": "contrast",
+    "training.slips": "0.15",
+    "training.permute_steps": "none",
+    "training.losses.speak_gen": "0.5",
+    "training.optim.lr": "1e-3",
+    "training.optim.new_lr": "2e-3",
+    "training.optim.epochs": "1",
+    "training.optim.batch_size": "1",
+    "training.adapter_input": "native",
+    "training.log_steps": "20",
+    "training.save_steps": "100",
+    "training.eval_steps": "100",
+}
+"""Of every row: 8 layers of SmolLM2-135M, one pass over the training videos."""
+
+SHORT = {"model.context_len": "512"}
+PROASSIST = {
+    **SHORT,
+    "model.decision": "token",
+    "model.roles": "tokens",
+    "model.write": "generate",
+    "training.slips": "0",
+    "training.decision_loss.kind": "plain",
+    "training.decision_loss.pooled": "true",
+    "training.negative_rate": "0.1",
+    "training.losses.speak_gen": "1.0",
+}
+FREE = {"model.write": "generate", "training.slips": "0"}
+POLICIES = "Which context policy?"
+NO_ALIGN = {"training.align.steps": "0", "training.align.kind": "cosine"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, or another way to stream one.
+
+    Attributes:
+        question: Whose table it stands in.
+        name: Of the row.
+        train: Options that differ from `BASE`.
+        stream: Options of `prospect predict`.
+        of: Streams the model of this row instead of training one.
+        clips: ``2048``: the data folders as they are; else how they are cut anew (`CLIPS`).
+        seed: Of the training.
+    """
+
+    question: str
+    name: str
+    train: Mapping[str, str] | None = None
+    stream: Mapping[str, str] | None = None
+    of: str | None = None
+    clips: str = "2048"
+    seed: int = 0
+
+
+CLIPS = {
+    "512": ("--model.context_len", "512"),
+    "512 summaries": ("--model.context_len", "512", "--variants", "[proassist]"),
+}
+
+ROWS = (
+    Row("Ours", "ours"),
+    Row("Ours or ProAssist's way?", "ours at 512 tokens", SHORT, clips="512"),
+    Row(
+        "Ours or ProAssist's way?",
+        "summaries, token decision at 512 tokens",
+        PROASSIST,
+        {"stream.policy": "summarize"},
+        clips="512 summaries",
+    ),
+    Row(POLICIES, "drop_all", None, {"stream.policy": "drop_all"}, "ours at 512 tokens", "512"),
+    Row(
+        POLICIES,
+        "drop_middle, re-rotated",
+        None,
+        {"stream.policy": "drop_middle"},
+        "ours at 512 tokens",
+        "512",
+    ),
+    Row(
+        POLICIES,
+        "drop_middle, kept",
+        None,
+        {"stream.policy": "drop_middle", "stream.positions": "kept"},
+        "ours at 512 tokens",
+        "512",
+    ),
+    Row("How is a transition written?", "generate", FREE),
+    Row("How is a transition written?", "point", {"model.write": "point"}),
+    Row("Does it learn from slips?", "without slips", {"training.slips": "0"}),
+    Row("Does a belief help?", "belief filter", None, {"stream.belief": "{}"}, "ours"),
+    Row("Heads or tokens?", "token decision", {"model.decision": "token", "model.roles": "tokens"}),
+    Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
+    Row("How many silent frames?", "rho .1", {"training.negative_rate": "0.1"}),
+    Row("How many silent frames?", "rho .02", {"training.negative_rate": "0.02"}),
+    Row("How many silent frames?", "rho 1", {"training.negative_rate": "1.0"}),
+    Row("Which decision loss?", "plain", {"training.decision_loss.kind": "plain"}),
+    Row("Which decision loss?", "focal", {"training.decision_loss.kind": "focal"}),
+    Row("How deep?", "2 layers", {"model.num_layers": "2"}),
+    Row("How deep?", "16 layers", {"model.num_layers": "16", "training.optim.lr": "8e-4"}),
+    Row("Are permuted lists needed?", "permuted lists and ids", {"training.permute_steps": "both"}),
+    Row("Is speak read again?", "cascade", {"model.cascade": "true"}),
+    Row("Another seed", "ours, seed 1", None, seed=1),
+    Row("Another seed", "ours at 512 tokens, seed 1", SHORT, clips="512", seed=1),
+    Row(
+        "Another seed",
+        "summaries, token decision at 512 tokens, seed 1",
+        PROASSIST,
+        {"stream.policy": "summarize"},
+        clips="512 summaries",
+        seed=1,
+    ),
+)
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("runs/toy/data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/study"))
+    parser.add_argument("--only", nargs="*", help="names of rows")
+    given = parser.parse_args()
+    for row in ROWS:
+        if not given.only or row.name in given.only:
+            _run(row, given.data, given.out)
+            _collect(row, given.out)
+
+
+def _folder(name: str, out: Path) -> Path:
+    return out / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _run(row: Row, data: Path, out: Path) -> None:
+    folder = _folder(row.name, out)
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / "scores.json").exists():
+        return
+    data = _cut(row.clips, data, out)
+    checkpoint = _folder(row.of or row.name, out) / "training" / "checkpoint"
+    if row.of is None and not checkpoint.exists():
+        options = {**BASE, **(row.train or {}), "training.seed": str(row.seed)}
+        began_s = time.time()
+        _prospect(
+            "train",
+            "--data",
+            str(data / "train"),
+            "--val",
+            str(data / "val"),
+            "--out",
+            str(checkpoint.parent),
+            *_flags(options),
+        )
+        write_json(folder / "seconds.json", {"train": time.time() - began_s})
+    if row.of is None:
+        chosen = [sys.executable, str(THRESHOLDS), "--checkpoint", str(checkpoint)]
+        subprocess.run([*chosen, "--data", str(data / "val")], check=True)
+    found = folder / f"{TEST}.jsonl"
+    stream = {"stream.max_new_tokens": "40", **(row.stream or {})}
+    _prospect(
+        "predict",
+        "--checkpoint",
+        str(checkpoint),
+        "--data",
+        str(data / TEST),
+        "--out",
+        str(found),
+        *_flags(stream),
+    )
+    _prospect("score", str(found), "--out", str(folder / "scores.json"))
+
+
+def _cut(clips: str, data: Path, out: Path) -> Path:
+    """The data folders, their clips cut anew for another context; videos are linked."""
+    if clips == "2048":
+        return data
+    there = _folder(f"data {clips}", out)
+    for name in ("train", "val", TEST):
+        if not (there / name / "cut").exists():
+            shutil.rmtree(there / name, ignore_errors=True)
+            shutil.copytree(data / name, there / name, copy_function=os.link)
+            _prospect("clips", "--data", str(there / name), "--num_workers", "1", *CLIPS[clips])
+            (there / name / "cut").touch()
+    return there
+
+
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def _prospect(*command: str) -> None:
+    print("prospect", *command, flush=True)
+    subprocess.run([sys.executable, "-m", "prospect", *command], check=True)
+
+
+def _collect(row: Row, out: Path) -> None:
+    """Put a finished row into the committed results."""
+    folder = _folder(row.name, out)
+    pooled = read_json(folder / "scores.json")["systems"]["prospect"]["groups"]["pooled"]
+    checked: dict[str, Any] = {}
+    if row.of is None:
+        logged = read_log(folder / "training" / LOG)
+        checked = [line for line in logged if "eval_loss" in line][-1]
+    path = RESULTS / "study.json"
+    results: dict[str, Any] = read_json(path) if path.exists() else {}
+    results[row.name] = {
+        "question": row.question,
+        "options": {**({} if row.of else {**(row.train or {})}), **(row.stream or {})},
+        "of": row.of,
+        "seed": row.seed,
+        "seconds": read_json(folder / "seconds.json")["train"] if checked else None,
+        "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
+        "scores": {name: score for name, score in pooled.items() if name in SCORES},
+    }
+    write_json(path, results)
+
+
+if __name__ == "__main__":
+    main()
