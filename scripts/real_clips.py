@@ -1,7 +1,7 @@
 """Zero-shot on real footage: the shipped model watches three clips of ProAssist's project page.
 
 In: the folder of the clips, with ``<clip>.frames.csv`` and ``<clip>.turns.json``, and the published
-validation rows of EPIC-KITCHENS, which name what is done in one clip. Out: a data folder, and scores.
+validation rows of EPIC-KITCHENS, which name what is done in one clip. Out: data, and scores.
 
 The clips are renderings: a speaking frame stands eight times with the dialogue drawn over it, and a
 clock runs in a corner. The first frame of every stream time gives the 2-fps stream back. The upper
