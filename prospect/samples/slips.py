@@ -56,8 +56,8 @@ def slip(clip: Clip, rate: float, rng: np.random.Generator) -> Slipped:
     events: list[Event] = []
     wanted: dict[int, tuple[Transition, ...]] = {}
     last = clip.decide_from - 1
-    nexts = [event.frame for event in clip.events[1:]] + [clip.stop_frame]
-    for event, next_frame in zip(clip.events, nexts, strict=True):
+    frames = [*(event.frame for event in clip.events), clip.stop_frame]
+    for event, next_frame in zip(clip.events, frames[1:], strict=True):
         late: Event | None = None
         if event.transitions:
             if rng.random() < rate and (early := _early(clip, event, last, told, rng)):

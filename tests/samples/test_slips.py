@@ -40,6 +40,12 @@ def test_a_clip_without_slips_is_rendered_as_ever(renderer: Renderer) -> None:
         assert np.array_equal(getattr(ours.choices, name), getattr(plain.choices, name)), name
 
 
+def test_a_silent_clip_stays_as_it_is() -> None:
+    silent = replace(TRUE, events=())
+    for seed in range(10):
+        assert slip(silent, 0.5, np.random.default_rng(seed)) == Slipped(silent, {})
+
+
 def test_what_is_wanted_after_slips_by_hand(renderer: Renderer) -> None:
     # the start of S1 was missed, S2's came too early, and its end went unnoticed
     told = (Event(9, (S1, E1)), Event(12, (S2,)))
