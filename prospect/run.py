@@ -9,6 +9,7 @@ interrupted stage left is used only if it was begun from the same ones.
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,10 +29,13 @@ from prospect.files import (
     write_json,
     write_text,
 )
+from prospect.model.config import ModelConfig
 from prospect.run_config import DataConfig, RunConfig
+from prospect.shipped import training_folder
 from prospect.stages import ANNOTATIONS, CLIPS, say
 from prospect.stages.score import score_records
 from prospect.toy.world import write_world
+from prospect.train.config import TrainConfig
 from prospect.types import Prediction, Split
 
 _WITH_STATES = {"dialogue", "state", "summarized"}
@@ -55,17 +59,20 @@ def run(config: RunConfig) -> None:
             f"no data named {', '.join(sorted(named - config.data.keys()))}; there is "
             f"{', '.join(config.data)}"
         )
-    blind = sorted(name for name in named if _without_videos(config.data[name]))
+    shown = named if config.trained is None else {*config.test}
+    blind = sorted(name for name in shown if _without_videos(config.data[name]))
     if blind:
-        raise ConfigError(f"{', '.join(blind)}: without_videos, so nothing can be learned from it")
-    if config.train:
+        raise ConfigError(f"{', '.join(blind)}: without_videos, so nothing can be seen in it")
+    as_given, config = as_yaml(config), _with_trained_model(config)
+    if config.train and config.trained is None:
         _check_training(config)
+    if config.train or config.trained is not None:
         _check_begun(config.out / "training")
     config.out.mkdir(parents=True, exist_ok=True)
-    write_text(config.out / "config.yaml", as_yaml(config))
+    write_text(config.out / "config.yaml", as_given)
     folders = {name: config.out / "data" / name for name in config.data}
     made = {name: _data(config, source, folders[name]) for name, source in config.data.items()}
-    if not config.train:
+    if not config.train and config.trained is None:
         say(f"{config.out / 'data'}: the data is made; nothing to train on is named")
         return
     learned = _selected(config, folders, "train")
@@ -92,6 +99,21 @@ def run(config: RunConfig) -> None:
         lambda: stages.report(tuple(files), page, scored, pictures, training),
     )
     say(f"open {page}")
+
+
+def _with_trained_model(config: RunConfig) -> RunConfig:
+    """The model of what was trained, if something was, stands in for the default one."""
+    if config.trained is None:
+        return config
+    if config.model != ModelConfig() or config.training != TrainConfig() or config.val:
+        raise ConfigError(
+            f"trained is {config.trained}, which says what its model is and was trained with; "
+            "leave model, training and val out"
+        )
+    # the checkpoint module imports torch
+    from prospect.model.checkpoint import checkpoint_model
+
+    return replace(config, model=checkpoint_model(training_folder(config.trained) / "checkpoint"))
 
 
 def _check_training(config: RunConfig) -> None:
@@ -154,7 +176,7 @@ def _annotated(
     """Videos and annotations, then dialogues, states and clips."""
     if source.toy is not None:
         toy = source.toy
-        write_world(folder, toy.split, toy.num_videos, toy.seed)
+        write_world(folder, toy.split, toy.num_videos, toy.seed, without_videos=toy.without_videos)
         writer, llm = "scripted", None
     elif source.annotated is not None:
         annotated = source.annotated
@@ -191,7 +213,8 @@ def _annotated(
 
 
 def _without_videos(source: DataConfig) -> bool:
-    return source.annotated is not None and source.annotated.without_videos
+    made = source.annotated or source.toy
+    return made is not None and made.without_videos
 
 
 def _selected(
@@ -207,12 +230,13 @@ def _train(
     out: Path,
     made: Mapping[str, str],
 ) -> None:
-    """Train unless the finished checkpoint is of these clips and settings."""
+    """Train, or take what was trained, unless the checkpoint is of these clips and settings."""
     names = (*config.train, *config.val)
-    inputs = {
-        "settings": _hash((config.model, config.training)),
-        **{name: made[name] for name in names},
-    }
+    if config.trained is not None:
+        inputs = {"trained": tree_hash(training_folder(config.trained))}
+    else:
+        settings = _hash((config.model, config.training))
+        inputs = {"settings": settings, **{name: made[name] for name in names}}
     begun = out / _BEGUN
     if begun.exists() and read_json(begun) != inputs:
         say(f"{out}: begun with other clips or settings; starting anew")
@@ -224,7 +248,11 @@ def _train(
     root = frames.pop() if frames else None
 
     def fit() -> None:
-        stages.train(tuple(learned), out, val, config.model, config.training, root)
+        if config.trained is not None:
+            left = shutil.ignore_patterns(_BEGUN, ".*", "checkpoint-*", "best")
+            shutil.copytree(training_folder(config.trained), out, ignore=left, dirs_exist_ok=True)
+        else:
+            stages.train(tuple(learned), out, val, config.model, config.training, root)
 
     _stage(out / "checkpoint", inputs, fit)
 

@@ -20,11 +20,16 @@ from prospect.types import Split, UserType
 
 @dataclass(frozen=True)
 class ToyData:
-    """Toy videos to make."""
+    """Toy videos to make.
+
+    Attributes:
+        without_videos: Draw none: for baselines, which learn from what was done and said alone.
+    """
 
     split: ToySplit
     num_videos: int
     seed: int = 0
+    without_videos: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,9 @@ class RunConfig:
         data: Data folders by name.
         train, val, test: Names of the folders each is taken from. A folder to train on gives its
             own splits; another one gives all its clips. Without `train` only the data is made.
+        trained: A finished training that is tested instead of beginning one: the name of one that
+            comes with the package (`prospect.shipped`), or its folder. `model` is then what it was
+            trained with, and baselines learn from `train`.
         test_split: The split of a folder to train on that is tested on.
         fps: Of the stream.
         user_types: One dialogue a video for each; a type may be named several times.
@@ -100,6 +108,7 @@ class RunConfig:
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    trained: Path | None = None
     test_split: Split = "test"
     fps: float = 2.0
     user_types: tuple[UserType, ...] = ("talk_some",)

@@ -1,6 +1,6 @@
 """Watch one video in the terminal: what is done, what is said, how sure it is and how fast.
 
-    prospect watch --checkpoint runs/demo/training/checkpoint --source kitchen.mp4 --task task.json
+    prospect watch --source kitchen.mp4 --task task.json --checkpoint runs/x/training/checkpoint
 
 In: a checkpoint, a source, and a task: ``{"goal": "Make tea", "steps": ["Boil water.", ...]}``.
 Out: a view that follows the frames, or plain lines; then the numbers of the watch. Whoever sits at
@@ -24,6 +24,7 @@ from prospect.errors import ConfigError, DataError
 from prospect.files import parse, read_json, read_records, write_json
 from prospect.provenance import about_this_machine
 from prospect.report.terminal import LATENCIES, LINES, Line, View, draw
+from prospect.shipped import checkpoint_folder
 from prospect.stages.shared import DIALOGUES, say
 from prospect.states.notation import format_state, format_transitions
 from prospect.stream.config import StreamConfig
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def watch(
-    checkpoint: Path,
+    checkpoint: Path = Path("demo"),
     source: str | None = None,
     task: Path | None = None,
     data: Path | None = None,
@@ -52,7 +53,7 @@ def watch(
     """Watch one video or camera in the terminal.
 
     Args:
-        checkpoint: Folder of a finished model.
+        checkpoint: Folder of a finished model, or the name of one that comes with the package.
         source: Video file, folder of pictures, feature shard, address (http, rtsp), or camera:0;
             None takes the video of `data`.
         task: JSON file with what is done: a goal and its steps.
@@ -77,7 +78,7 @@ def watch(
     from prospect.stream.live import watch as follow
     from prospect.stream.sources import open_source
 
-    frames = open_source(where, checkpoint_fps(checkpoint), timeout_s)
+    frames = open_source(where, checkpoint_fps(checkpoint_folder(checkpoint)), timeout_s)
     session = Assistant.from_pretrained(checkpoint, stream, dtype).open(doing)
     reports: list[Report] = []
     console = Console(highlight=False)

@@ -14,6 +14,7 @@ from prospect.model.checkpoint import Checkpoint, save_checkpoint
 from prospect.model.config import LoraConfig, ModelConfig, Thresholds
 from prospect.model.network import build
 from prospect.run_config import RunConfig
+from prospect.shipped import SHIPPED
 from tests.loopback import write_video
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ def test_presets_are_whole(path: Path) -> None:
     options = vars(parser.instantiate(parser.parse_args(["run", "--config", str(path)])).run)
     config = RunConfig(**{key: value for key, value in options.items() if key != "config"})
     assert config.train or not (config.val or config.test)  # else it only makes data
+    assert config.trained is None or not config.val
     assert {*config.train, *config.val, *config.test} <= config.data.keys()
 
 
@@ -85,7 +87,8 @@ def test_the_front_door_of_the_streaming_page_opens(
     network, renderer = build(config, 1280, torch.float32)
     model = Checkpoint(network, renderer, config, Thresholds(0.3, 0.3), 2.0, {})
     monkeypatch.chdir(tmp_path)
-    save_checkpoint(model, Path("runs/demo/training/checkpoint"))
+    save_checkpoint(model, tmp_path / "demo" / "checkpoint")
+    monkeypatch.setitem(SHIPPED, "demo", tmp_path / "demo")
     for name in ("kitchen.mp4", "lab.mp4"):
         write_video(Path(name), 4, 2)
     page = (ROOT / "docs" / "stream.md").read_text("utf-8")

@@ -27,6 +27,7 @@ LAYERS = (
         "llm",
         "embeddings",
         "pretrained",
+        "shipped",
         "states",
         "metrics",
     },

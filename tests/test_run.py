@@ -121,6 +121,32 @@ def test_run_again_changes_nothing(
     assert before == after
 
 
+def test_a_finished_training_is_tested_without_training(
+    unbroken: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(tiny_llm, tmp_path / "run") | {"trained": str(unbroken / "training")}
+    data = dict(config.pop("data"))  # type: ignore[call-overload]
+    of_baselines = {"split": "train", "num_videos": 3, "without_videos": True}
+    config["data"] = {"train": {"toy": of_baselines}, "test": data["test"]}
+    del config["val"]
+    for name in ("model", "training"):
+        assert main(["run", "--config", str(write_config(tmp_path, config))]) == 2
+        assert "leave model, training and val out" in capsys.readouterr().err
+        del config[name]
+    path = write_config(tmp_path, config)
+    assert main(["run", "--config", str(path)]) == 0
+    made = tmp_path / "run"
+    assert not (made / "data" / "train" / "videos").exists()
+    ours, trained = (read_json(run / "scores.json")["systems"] for run in (made, unbroken))
+    assert ours.keys() == trained.keys()
+    for name in ours.keys() - {"prospect", "blind"}:  # which are in bf16 here
+        assert ours[name] == trained[name], name
+    assert losses(made) == losses(unbroken)
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    assert main(["run", "--config", str(made / "config.yaml")]) == 0
+    assert before == {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+
+
 def test_a_killed_run_ends_with_the_same_losses_and_predictions(
     unbroken: Path, tiny_llm: Path, tmp_path: Path
 ) -> None:

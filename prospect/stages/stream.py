@@ -19,6 +19,7 @@ from prospect.errors import ConfigError
 from prospect.files import MANIFEST, read_records, read_text, text_hash
 from prospect.model.config import ModelConfig
 from prospect.parallel import ordered
+from prospect.shipped import checkpoint_folder
 from prospect.stages.score import check_target, export_results
 from prospect.stages.shared import load_clips, open_features, say
 from prospect.stream.config import Feed, RemoteConfig, StreamConfig
@@ -74,8 +75,8 @@ def predict(
     """Stream every video of a data folder through a model.
 
     Args:
-        checkpoint: Folder of a finished model; `untrained` for the bare `backbone`; `openai:URL`
-            for a vision model behind an endpoint.
+        checkpoint: Folder of a finished model, or the name of one that comes with the package;
+            `untrained` for the bare `backbone`; `openai:URL` for a vision model behind an endpoint.
         data: The data folder; its clips that only ask for a summary or a caption are no streams.
         out: JSONL of predictions.
         system: Name to score them under.
@@ -99,7 +100,7 @@ def predict(
     """
     stream = replace(stream, unconstrained=unconstrained or stream.unconstrained)
     fed = "teacher_forced" if sweep else fed
-    name = str(checkpoint)
+    name = str(checkpoint_folder(checkpoint))
     settings = _Settings(
         name, data, system, split, stream, blind, dtype, frames_root, fed, backbone, remote
     )
@@ -109,7 +110,7 @@ def predict(
     if made:
         export_results(target, made)
     if sweep and made:
-        _store(Path(checkpoint), made, split)
+        _store(Path(name), made, split)
 
 
 def _whole(

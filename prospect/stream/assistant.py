@@ -1,6 +1,6 @@
 """The library's front door: a trained assistant that watches.
 
-assistant = Assistant.from_pretrained(Path("runs/demo/checkpoint"))
+assistant = Assistant.from_pretrained("demo")
 session = assistant.open(task)
 for image in read_frames(path, fps=assistant.fps):
     for event in session.step(image):
@@ -25,6 +25,7 @@ from prospect.frames.encoders import Encoder, load_encoder
 from prospect.model.checkpoint import Checkpoint, load_checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
+from prospect.shipped import checkpoint_folder
 from prospect.stream.config import StreamConfig
 from prospect.stream.engine import Engine, Job, make_engine
 from prospect.stream.records import FrameResult
@@ -177,10 +178,19 @@ class Assistant:
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path, config: StreamConfig | None = None, dtype: str = "auto"
+        cls, name: str | Path, config: StreamConfig | None = None, dtype: str = "auto"
     ) -> "Assistant":
-        """Load a checkpoint folder; errors as `prospect.model.checkpoint.load_checkpoint`."""
-        model = load_checkpoint(folder, resolve_dtype(dtype))
+        """Load a checkpoint.
+
+        Args:
+            name: Its folder, or the name of one that comes with the package: ``demo``.
+            config: How sessions watch.
+            dtype: auto, bfloat16, float16 or float32.
+
+        Raises:
+            ProspectError: as `prospect.model.checkpoint.load_checkpoint`.
+        """
+        model = load_checkpoint(checkpoint_folder(name), resolve_dtype(dtype))
         model.network.to(default_device())
         model.network.merge_adapters()
         return cls(model, config or StreamConfig())

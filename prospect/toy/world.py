@@ -50,8 +50,9 @@ def write_world(
     seed: int,
     draw_fps: float = 4.0,
     num_workers: int = 2,
+    without_videos: bool = False,
 ) -> files.Account:
-    """Write ``out/annotations.jsonl`` and ``out/videos/<video_id>.mp4``.
+    """Write ``out/annotations.jsonl`` and ``out/videos/<video_id>.mp4``, or the former alone.
 
     Finished videos of the same annotation and frame rate are kept, so an interrupted run goes on
     where it stopped. The bytes depend on the arguments alone (and on the encoder's version).
@@ -60,7 +61,10 @@ def write_world(
         ConfigError: an unknown split, or a number that is not positive.
     """
     made = annotations(split, num_videos, seed)
-    _draw_all(out, made, f"toy {split}", draw_fps, num_workers)
+    if without_videos:
+        files.write_records(out / "annotations.jsonl", made)
+    else:
+        _draw_all(out, made, f"toy {split}", draw_fps, num_workers)
     account = files.Account(len(made), {})
     files.write_account(out / "annotations.jsonl", account)
     return account

@@ -24,7 +24,7 @@ from tests.loopback import write_video
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 NAMES = sorted(
-    path.stem for path in PRESETS.glob("*.yaml") if "\ntrain:" in path.read_text("utf-8")
+    path.stem for path in PRESETS.glob("*.yaml") if "\ntraining:" in path.read_text("utf-8")
 )
 STATELESS = {"proassist-i1", "videollm-online"}
 """Their data tells no states."""
