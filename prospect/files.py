@@ -211,6 +211,12 @@ def is_fresh(path: Path, inputs: Mapping[str, str]) -> bool:
     return recorded == {"inputs": dict(inputs), "sha256": tree_hash(path)}
 
 
+def restamp(path: Path) -> None:
+    """Record that a finished output was altered on purpose: it counts as made from the same."""
+    if _stamp_path(path).exists():
+        stamp(path, read_json(_stamp_path(path))["inputs"])
+
+
 def tree_hash(path: Path) -> str:
     """Hash of a file, or of the names and hashes of all files under a folder."""
     if path.is_file():

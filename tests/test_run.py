@@ -18,7 +18,8 @@ from prospect.__main__ import main
 from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.files import read_json, read_lines, read_records
 from prospect.frames.stores import write_arrow_frames
-from prospect.model.config import ModelConfig
+from prospect.model.checkpoint import store_thresholds
+from prospect.model.config import ModelConfig, Thresholds
 from prospect.samples.clips import cut, whole_clip
 from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.export import write_clips
@@ -145,6 +146,20 @@ def test_a_finished_training_is_tested_without_training(
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     assert main(["run", "--config", str(made / "config.yaml")]) == 0
     assert before == {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+
+
+def test_other_thresholds_are_streamed_not_trained(
+    unbroken: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    store_thresholds(out / "training" / "checkpoint", Thresholds(0.6, 0.6))
+    config = settings(tiny_llm, out)
+    del config["stream"]["speak_threshold"]  # type: ignore[attr-defined]
+    assert main(["run", "--config", str(write_config(tmp_path, config))]) == 0
+    assert f"{out / 'training' / 'checkpoint'}: up to date" in capsys.readouterr().err
+    made = read_records(out / "predictions" / "test.prospect.jsonl", Prediction)
+    assert {prediction.speak_threshold for prediction in made} == {0.6}
 
 
 def test_a_killed_run_ends_with_the_same_losses_and_predictions(

@@ -14,7 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from prospect.errors import DataError
-from prospect.files import MANIFEST, check_manifest, parse, read_json, write_json, write_manifest
+from prospect.files import (
+    MANIFEST,
+    check_manifest,
+    parse,
+    read_json,
+    restamp,
+    write_json,
+    write_manifest,
+)
 from prospect.model.backbone import describe
 from prospect.model.config import ModelConfig, Thresholds
 from prospect.model.network import Network, build
@@ -90,10 +98,11 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def store_thresholds(folder: Path, thresholds: Thresholds) -> None:
-    """Let a finished checkpoint decide by other rules; its weights stay as they are."""
+    """Let a finished checkpoint decide by other rules; its weights stay, and so does its run."""
     check_manifest(folder)
     write_json(folder / _CONFIG, _saved(folder) | {"thresholds": asdict(thresholds)})
     write_manifest(folder)
+    restamp(folder)
 
 
 def checkpoint_fps(folder: Path) -> float:
