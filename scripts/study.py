@@ -57,9 +57,13 @@ BASE = {
 }
 """Of every row: 8 layers of SmolLM2-135M, one pass over the training videos."""
 
+STREAM = {"stream.max_new_tokens": "40", "stream.max_user_tokens": "48", "stream.overlap_s": "4"}
+"""Small enough for a context of 512 tokens."""
 SHORT = {"model.context_len": "512"}
-PROASSIST = {
-    **SHORT,
+NO_ALIGN = {"training.align.steps": "0", "training.align.kind": "cosine"}
+PROASSIST = {  # its summaries don't fit 512
+    **NO_ALIGN,  # it tells no states
+    "model.context_len": "768",
     "model.decision": "token",
     "model.roles": "tokens",
     "model.write": "generate",
@@ -71,7 +75,6 @@ PROASSIST = {
 }
 FREE = {"model.write": "generate", "training.slips": "0"}
 POLICIES = "Which context policy?"
-NO_ALIGN = {"training.align.steps": "0", "training.align.kind": "cosine"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Row:
 
 CLIPS = {
     "512": ("--model.context_len", "512"),
-    "512 summaries": ("--model.context_len", "512", "--variants", "[proassist]"),
+    "768 summaries": ("--model.context_len", "768", "--variants", "[proassist]"),
 }
 
 ROWS = (
@@ -107,10 +110,10 @@ ROWS = (
     Row("Ours or ProAssist's way?", "ours at 512 tokens", SHORT, clips="512"),
     Row(
         "Ours or ProAssist's way?",
-        "summaries, token decision at 512 tokens",
+        "summaries, token decision at 768 tokens",
         PROASSIST,
-        {"stream.policy": "summarize"},
-        clips="512 summaries",
+        {"stream.policy": "summarize", "stream.max_summary_tokens": "64"},
+        clips="768 summaries",
     ),
     Row(POLICIES, "drop_all", None, {"stream.policy": "drop_all"}, "ours at 512 tokens", "512"),
     Row(
@@ -148,10 +151,10 @@ ROWS = (
     Row("Another seed", "ours at 512 tokens, seed 1", SHORT, clips="512", seed=1),
     Row(
         "Another seed",
-        "summaries, token decision at 512 tokens, seed 1",
+        "summaries, token decision at 768 tokens, seed 1",
         PROASSIST,
-        {"stream.policy": "summarize"},
-        clips="512 summaries",
+        {"stream.policy": "summarize", "stream.max_summary_tokens": "64"},
+        clips="768 summaries",
         seed=1,
     ),
 )
@@ -197,9 +200,10 @@ def _run(row: Row, data: Path, out: Path) -> None:
         write_json(folder / "seconds.json", {"train": time.time() - began_s})
     if row.of is None:
         chosen = [sys.executable, str(THRESHOLDS), "--checkpoint", str(checkpoint)]
-        subprocess.run([*chosen, "--data", str(data / "val")], check=True)
+        options = _flags(STREAM | (row.stream or {}) | {"stream.speak_threshold": "1"})
+        subprocess.run([*chosen, "--data", str(data / "val"), *options], check=True)
     found = folder / f"{TEST}.jsonl"
-    stream = {"stream.max_new_tokens": "40", **(row.stream or {})}
+    stream = STREAM | (row.stream or {})
     _prospect(
         "predict",
         "--checkpoint",
