@@ -162,7 +162,7 @@ def _add_options(verb: ArgumentParser, name: str, function: Callable[..., None])
         verb.add_argument("data", type=Path, help="data folder, or JSONL file of clips")
         by_hand.add("data")
     if name == "predict":
-        text = "folder of a model, untrained, or openai:URL"
+        text = "folder of a model, demo (the shipped one), untrained, or openai:URL"
         verb.add_argument("--checkpoint", "--model", type=str, required=True, help=text)
         by_hand.add("checkpoint")
     if name == "report":

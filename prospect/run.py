@@ -110,6 +110,11 @@ def _with_trained_model(config: RunConfig) -> RunConfig:
             f"trained is {config.trained}, which says what its model is and was trained with; "
             "leave model, training and val out"
         )
+    source, own = training_folder(config.trained).resolve(), (config.out / "training").resolve()
+    if source.is_relative_to(own) or own.is_relative_to(source):
+        raise ConfigError(
+            f"trained is {config.trained}, where this run keeps its own; choose another out"
+        )
     # the checkpoint module imports torch
     from prospect.model.checkpoint import checkpoint_model
 

@@ -88,7 +88,8 @@ class RunConfig:
         out: The run folder.
         data: Data folders by name.
         train, val, test: Names of the folders each is taken from. A folder to train on gives its
-            own splits; another one gives all its clips. Without `train` only the data is made.
+            own splits; another one gives all its clips. Without `train` and `trained` only the
+            data is made.
         trained: A finished training that is tested instead of beginning one: the name of one that
             comes with the package (`prospect.shipped`), or its folder. `model` is then what it was
             trained with, and baselines learn from `train`.

@@ -37,14 +37,12 @@ def main() -> None:
     fitted = checkpoint_thresholds(given.checkpoint)
 
     def worth(tried: Thresholds) -> float:
-        """Of a trial, or as it was found before."""
+        """Of a trial; what was streamed before is not streamed again."""
         path = out / f"update-{tried.update}-decline-{tried.decline}.json"
-        if not path.exists():
-            limits = {"update_threshold": tried.update, "decline_prob": tried.decline}
-            stream = replace(given.stream, **limits)
-            made = path.with_suffix(".jsonl")
-            stages.predict(given.checkpoint, given.data, made, stream=stream)
-            stages.score((made,), path)
+        limits = {"update_threshold": tried.update, "decline_prob": tried.decline}
+        made = path.with_suffix(".jsonl")
+        stages.predict(given.checkpoint, given.data, made, stream=replace(given.stream, **limits))
+        stages.score((made,), path)
         scores = read_json(path)
         found: float = scores["transition_f1_5s"] + scores["joint_goal_accuracy"]
         print(f"update {tried.update}, decline {tried.decline}: {found:.3f}", flush=True)
@@ -53,7 +51,7 @@ def main() -> None:
     best = max((replace(fitted, update=x, decline=FIRST) for x in UPDATE), key=worth)
     if checkpoint_model(given.checkpoint).write != "generate":
         best = max((replace(best, decline=x) for x in DECLINE), key=worth)
-    store_thresholds(given.checkpoint, replace(best, split="val"))
+    store_thresholds(given.checkpoint, replace(best, split=given.data.name))
     write_json(out / "chosen.json", {"update": best.update, "decline": best.decline})
 
 

@@ -135,6 +135,8 @@ def test_a_finished_training_is_tested_without_training(
         assert "leave model, training and val out" in capsys.readouterr().err
         del config[name]
     path = write_config(tmp_path, config)
+    assert main(["run", "--config", str(path), "--out", str(unbroken)]) == 2
+    assert "where this run keeps its own" in capsys.readouterr().err
     assert main(["run", "--config", str(path)]) == 0
     made = tmp_path / "run"
     assert not (made / "data" / "train" / "videos").exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from prospect import stages
+from prospect.errors import ConfigError
 from prospect.files import check_manifest, read_json
 from prospect.model.checkpoint import checkpoint_model
 from prospect.shipped import SHIPPED, checkpoint_folder, training_folder
@@ -47,3 +48,8 @@ def test_shipped_trainings_are_whole_and_small(name: str) -> None:
 def test_other_names_are_folders() -> None:
     assert checkpoint_folder("runs/x/checkpoint") == Path("runs/x/checkpoint")
     assert training_folder(Path("runs/x")) == Path("runs/x")
+
+
+def test_a_sweep_leaves_the_package_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="came with the package"):
+        stages.predict("demo", tmp_path, tmp_path / "p.jsonl", sweep=True)

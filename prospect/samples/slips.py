@@ -161,7 +161,8 @@ def render_slipped(renderer: Renderer, clip: Clip, slipped: Slipped) -> Rendered
     speak, update = told.speak.copy(), told.update.copy()
     made = {event.frame: event for event in slipped.clip.events}
     for event in clip.events:
-        if event.speech is not None and made.get(event.frame, event).speech is None:
+        told_event = made.get(event.frame)
+        if event.speech is not None and (told_event is None or told_event.speech is None):
             speak[event.frame - clip.start_frame] = UNLABELLED
     step_ids = list(clip.state)
     found = told.choices

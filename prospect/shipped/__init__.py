@@ -18,5 +18,8 @@ def training_folder(name: str | Path) -> Path:
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """Folder of a checkpoint: that of a shipped training by its name, else ``name`` itself."""
+    """Folder of a checkpoint: that of a shipped training by its name, else ``name`` itself.
+
+    A folder of the same name here goes by its whole path.
+    """
     return SHIPPED[str(name)] / "checkpoint" if str(name) in SHIPPED else Path(name)

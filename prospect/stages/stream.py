@@ -19,7 +19,7 @@ from prospect.errors import ConfigError
 from prospect.files import MANIFEST, read_records, read_text, text_hash
 from prospect.model.config import ModelConfig
 from prospect.parallel import ordered
-from prospect.shipped import checkpoint_folder
+from prospect.shipped import SHIPPED, checkpoint_folder
 from prospect.stages.score import check_target, export_results
 from prospect.stages.shared import load_clips, open_features, say
 from prospect.stream.config import Feed, RemoteConfig, StreamConfig
@@ -149,6 +149,8 @@ def _check(settings: _Settings, sweep: bool) -> None:
         )
     if sweep and name == UNTRAINED:
         raise ConfigError("an untrained model has no checkpoint to store thresholds in")
+    if sweep and Path(name) in [folder / "checkpoint" for folder in SHIPPED.values()]:
+        raise ConfigError(f"{name} came with the package; copy it to store other thresholds")
 
 
 def _check_export(settings: _Settings, target: tuple[str, str] | None) -> None:

@@ -80,7 +80,8 @@ class StreamConfig:
         speak_threshold, update_threshold: Act above these; None takes the checkpoint's.
         speak_rule, update_rule: Decide by these instead of the checkpoint's rules.
         decline_prob: A model that points declines to update where stopping is likelier than this
-            among the legal options; 1 never declines, None takes the checkpoint's.
+            among the legal options; 1 never declines, None takes the checkpoint's. A belief
+            decides that itself.
         unconstrained: Write transitions as any text; what is illegal or unreadable is counted and
             not applied.
         belief: Keep several states in mind and write towards the likeliest; None trusts what was
@@ -119,6 +120,8 @@ class StreamConfig:
                 f"at least 1, overlap_s ({self.overlap_s}) and max_draft ({self.max_draft}) at "
                 "least 0"
             )
+        if self.decline_prob is not None and not 0 <= self.decline_prob <= 1:
+            raise ConfigError(f"decline_prob is {self.decline_prob}; it must be in [0, 1]")
         if self.belief is not None and self.unconstrained:
             raise ConfigError("belief writes legal moves alone; leave unconstrained or belief out")
 

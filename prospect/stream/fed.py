@@ -129,8 +129,10 @@ def _decide(
     may_update = tracks and bool(legal_moves(session.state, session.renderer.layout.moves))
     updater, updates = step(deciding.update, update_prob, may_update)
     if updates:
-        moves = yield from session.asking()
+        moves = yield from session.asking(session.thresholds.decline)
         own = replace(own, transitions=moves)
+        if not moves:
+            updater, _ = step(deciding.update, update_prob, False)
     if reference.transitions:
         again = yield from session.telling(Event(reference.frame, reference.transitions))
         speak_prob = speak_prob if again is None else again

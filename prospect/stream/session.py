@@ -186,7 +186,7 @@ class Session:
             wrote_ms = time.perf_counter() * 1000 - before_ms
             first_ms = None if first_s is None else first_s * 1000 - before_ms
             results.append(self._result(probs[kept - 1], event, wrote_ms, first_ms))
-            self._pace = paced(self._pace, kept, event is not None, self.config.max_chunk)
+            self._pace = paced(self._pace, kept, silent < len(ahead), self.config.max_chunk)
         return results
 
     def ask(self) -> tuple[Transition, ...]:
@@ -197,14 +197,15 @@ class Session:
         """
         return self.engine.run(self.asking())
 
-    def asking(self) -> Job[tuple[Transition, ...]]:
-        """`ask` as a job."""
+    def asking(self, decline_prob: float = 1.0) -> Job[tuple[Transition, ...]]:
+        """`ask` as a job; a model that points may decline (`Thresholds.decline`)."""
         self._check_open()
         if not legal_moves(self.state, self._moves):
             return ()
         length = len(self.context.tokens)
+        context, sight = self.context, self._sight
         moves = yield from write_transitions(
-            self.context, self._network, self.renderer, self.state, self._sight
+            context, self._network, self.renderer, self.state, sight, decline_prob
         )
         self.context.rewind(length)
         return moves
@@ -320,8 +321,8 @@ class Session:
             moves = yield from self._believe(probs[UPDATE], updates)
         elif updates:
             moves = yield from self._write_transitions()
-            if not moves:  # declined
-                updater = self.deciders.update
+            if not moves and not self.config.unconstrained:  # declined: as if it had not fired
+                updater, _ = step(self.deciders.update, probs[UPDATE], False)
         if moves:
             event = replace(event, transitions=moves)
             self.state = fold(self.state, moves)

@@ -122,10 +122,10 @@ def _pointed(
     assert network.pointer is not None
     scores = sight.scores(network.pointer, query)
     legal = torch.from_numpy(options(moves, list(state))).to(scores.device)
-    probs = scores.masked_fill(~legal, -torch.inf).softmax(0)
-    if probs[STOP] > stop_prob:
+    scores = scores.masked_fill(~legal, -torch.inf)
+    if scores.softmax(0)[STOP] > stop_prob:
         return ()
-    best = 1 + int(probs[1:].argmax())
+    best = 1 + int(scores[1:].argmax())
     return tuple(move for move in moves if column(move, list(state)) == best)
 
 

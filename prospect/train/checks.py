@@ -40,6 +40,11 @@ def check(model: ModelConfig, config: TrainConfig) -> None:
             f"slips is {config.slips}, but with write: generate what is told is what is learned; "
             "choose write: match or point, or slips: 0"
         )
+    if config.slips and "reopen" in model.moves:
+        raise ConfigError(
+            f"slips is {config.slips}, but model.moves has reopen, and slips know only starts and "
+            "ends; set slips to 0"
+        )
     if model.write == "match" and not (config.align.steps and config.align.kind == "contrast"):
         raise ConfigError(
             f"write is match, but align is {config.align.kind} for {config.align.steps} steps, and "

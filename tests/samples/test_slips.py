@@ -106,6 +106,13 @@ def test_drawn_histories_often_tell_late_and_never_after_the_next_event() -> Non
     assert set(spans) == {1, 2, 3, 4}
 
 
+def test_a_sentence_of_what_was_missed_is_not_taught_to_be_silence(renderer: Renderer) -> None:
+    told = (TRUE.events[0], *TRUE.events[2:])
+    wanted = {4: (S1,), 9: (E1,), 14: (S2,), 19: (E2,)}
+    rendered = render_slipped(renderer, TRUE, Slipped(replace(TRUE, events=told), wanted))
+    assert rendered.speak[9] == UNLABELLED
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_drawn_histories_are_legal_and_what_is_wanted_is(renderer: Renderer, seed: int) -> None:
     true = random_stream(seed)

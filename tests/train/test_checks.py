@@ -131,6 +131,9 @@ def test_slips_are_for_models_that_choose(tiny_llm: Path) -> None:
     checks.check(ModelConfig(llm=str(tiny_llm), write="match"), config)
     with pytest.raises(ConfigError, match=r"slips is 0\.1, but with write: generate"):
         checks.check(ModelConfig(llm=str(tiny_llm)), config)
+    reopening = ModelConfig(llm=str(tiny_llm), write="match", moves=("start", "complete", "reopen"))
+    with pytest.raises(ConfigError, match="slips know only starts and ends"):
+        checks.check(reopening, config)
     with pytest.raises(ConfigError, match=r"slips is 0\.7, must be in \[0, 0.5\]"):
         TrainConfig(slips=0.7)
 
