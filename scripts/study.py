@@ -26,13 +26,13 @@ from prospect.train.log import LOG, read_log
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 THRESHOLDS = Path(__file__).with_name("thresholds.py")
 TEST = "unseen"
+SPOKEN = ("speak_decision_f1", "speech_f1")
 SCORES = (
     "update_decision_f1",
     "transition_f1_5s",
     "start_accuracy",
     "joint_goal_accuracy",
-    "speak_decision_f1",
-    "speech_f1",
+    *SPOKEN,
 )
 
 BASE = {
@@ -173,6 +173,11 @@ def main() -> None:
             _collect(row, given.out)
 
 
+def _tracks(row: Row) -> bool:
+    """Whether it tells a state."""
+    return not row.clips.endswith("summaries")
+
+
 def _folder(name: str, out: Path) -> Path:
     return out / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
@@ -198,7 +203,7 @@ def _run(row: Row, data: Path, out: Path) -> None:
             *_flags(options),
         )
         write_json(folder / "seconds.json", {"train": time.time() - began_s})
-    if row.of is None and not row.clips.endswith("summaries"):  # which track no state
+    if row.of is None and _tracks(row):
         chosen = [sys.executable, str(THRESHOLDS), "--checkpoint", str(checkpoint)]
         options = _flags(STREAM | (row.stream or {}) | {"stream.speak_threshold": "1"})
         subprocess.run([*chosen, "--data", str(data / "val"), *options], check=True)
@@ -257,7 +262,7 @@ def _collect(row: Row, out: Path) -> None:
         "seed": row.seed,
         "seconds": read_json(folder / "seconds.json")["train"] if checked else None,
         "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
-        "scores": {name: score for name, score in pooled.items() if name in SCORES},
+        "scores": {name: pooled[name] for name in (SCORES if _tracks(row) else SPOKEN)},
     }
     write_json(path, results)
 
