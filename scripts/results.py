@@ -73,7 +73,7 @@ def _scores(asked: str) -> str:
 
 
 def _study(question: str) -> str:
-    """A row for each answer, the first row of the study for comparison."""
+    """A row for each answer, and before them the model that they stream, or the study's first."""
     found = read_json(RESULTS / "study.json")
     first = next(iter(found))
     names = [name for name, row in found.items() if row["question"] == question]
@@ -82,7 +82,7 @@ def _study(question: str) -> str:
             **found[name]["scores"],
             **{key: {"value": value} for key, value in found[name]["validation"].items()},
         }
-        for name in dict.fromkeys([first, *names])
+        for name in dict.fromkeys([*(found[name]["of"] or first for name in names), *names])
     }
     return _table(rows, METRICS | VALIDATED)
 
