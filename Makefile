@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 .PHONY: help install demo test soak check clean
 
 help:
-	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (3 minutes)"
+	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (2 minutes)"
 	@echo "make test    the tests (at most 8 minutes on 2 cores)"
 	@echo "make check   format, lint and types"
 	@echo "make soak    the long tests"
