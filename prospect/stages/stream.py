@@ -100,7 +100,8 @@ def predict(
     """
     stream = replace(stream, unconstrained=unconstrained or stream.unconstrained)
     fed = "teacher_forced" if sweep else fed
-    name = str(checkpoint_folder(checkpoint))
+    name = str(checkpoint)
+    name = str(checkpoint_folder(name)) if name in SHIPPED else name  # a Path would spoil a URL
     settings = _Settings(
         name, data, system, split, stream, blind, dtype, frames_root, fed, backbone, remote
     )
