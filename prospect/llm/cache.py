@@ -122,7 +122,10 @@ class ReplyCache:
         try:
             with closing(sqlite3.connect(address, uri=True, timeout=60)) as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ) as error:  # damage may lie in names of columns too
             raise DataError(
                 f"{self.path}: this cache of replies can't be read or written: {error}. "
                 "If it is damaged, move it away: what it held is asked, and paid for, again"
