@@ -53,8 +53,8 @@ def clips(
         drop_invalid: Drop and count imported clips that can't be right instead of stopping.
         split: Of imported files that are not named after theirs.
         without_videos: Trust the annotated durations, when cutting.
-        variants: What is made of each dialogue: dialogue, no_knowledge, state, summarized,
-            proassist, summary; and narration of each annotation.
+        variants: What is made of each dialogue: dialogue, no_state, no_knowledge, state,
+            summarized, proassist, summary; and narration of each annotation.
         rules: Which dialogues are good enough to be cut; without, all are.
         num_workers: Processes that cut.
         source: What to import.

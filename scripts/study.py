@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,14 @@ PROASSIST = {  # its summaries don't fit 512
     "training.losses.speak_gen": "1.0",
 }
 FREE = {"model.write": "generate", "training.slips": "0"}
+TALK = {**FREE, **NO_ALIGN}  # it tells no states
+RISING = "{kind: linear, start: 0.1, stop: 1.0, over: 300, unit: steps}"
+DEEP = {"model.num_layers": "30", "training.optim.lr": "8e-4"}
+SUMMARIZED = {"stream.policy": "summarize", "stream.max_summary_tokens": "64"}
+DROP_MIDDLE = {"stream.policy": "drop_middle", "stream.kept_tokens": "128"}
+CENTRAL = "Ours or ProAssist's way?"
 POLICIES = "Which context policy?"
+RHO = "How many silent frames?"
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class Row:
         stream: Options of `prospect predict`.
         of: Streams the model of this row instead of training one.
         clips: ``2048``: the data folders as they are; else how they are cut anew (`CLIPS`).
-        seed: Of the training.
+        seeds: Of trainings; the first one bears the row's name alone.
+        seed: Of this one.
     """
 
     question: str
@@ -97,66 +105,100 @@ class Row:
     stream: Mapping[str, str] | None = None
     of: str | None = None
     clips: str = "2048"
+    seeds: int = 1
     seed: int = 0
 
 
 CLIPS = {
     "512": ("--model.context_len", "512"),
     "768 summaries": ("--model.context_len", "768", "--variants", "[proassist]"),
+    "talk, no state": ("--model.context_len", "2048", "--variants", "[no_state]"),
+    "talk, no knowledge": ("--model.context_len", "2048", "--variants", "[no_knowledge]"),
 }
 
-ROWS = (
-    Row("Ours", "ours"),
-    Row("Ours or ProAssist's way?", "ours at 512 tokens", SHORT, clips="512"),
+ASKED = (
+    Row("Ours", "ours", seeds=3),
+    Row(CENTRAL, "ours at 512 tokens", SHORT, clips="512", seeds=3),
     Row(
-        "Ours or ProAssist's way?",
+        CENTRAL,
         "summaries, token decision at 768 tokens",
         PROASSIST,
-        {"stream.policy": "summarize", "stream.max_summary_tokens": "64"},
+        SUMMARIZED,
+        clips="768 summaries",
+        seeds=3,
+    ),
+    Row("And with all 30 layers?", "ours at 512 tokens, 30 layers", SHORT | DEEP, clips="512"),
+    Row(
+        "And with all 30 layers?",
+        "summaries, token decision at 768 tokens, 30 layers",
+        PROASSIST | DEEP,
+        SUMMARIZED,
         clips="768 summaries",
     ),
-    Row(POLICIES, "drop_all", None, {"stream.policy": "drop_all"}, "ours at 512 tokens", "512"),
     Row(
-        POLICIES,
-        "drop_middle, re-rotated",
-        None,
-        {"stream.policy": "drop_middle", "stream.kept_tokens": "128"},
-        "ours at 512 tokens",
-        "512",
+        "What should sentences weigh?",
+        "speech weight 1 at 512 tokens",
+        SHORT | {"training.losses.speak_gen": "1.0"},
+        clips="512",
     ),
+    Row(POLICIES, "drop_all", None, {"stream.policy": "drop_all"}, "ours at 512 tokens", "512"),
+    Row(POLICIES, "drop_middle, re-rotated", None, DROP_MIDDLE, "ours at 512 tokens", "512"),
     Row(
         POLICIES,
         "drop_middle, kept",
         None,
-        {"stream.policy": "drop_middle", "stream.positions": "kept", "stream.kept_tokens": "128"},
+        DROP_MIDDLE | {"stream.positions": "kept"},
         "ours at 512 tokens",
         "512",
     ),
-    Row("How is a transition written?", "generate", FREE),
+    Row("What does knowing state and steps help speech?", "no state", TALK, clips="talk, no state"),
+    Row(
+        "What does knowing state and steps help speech?",
+        "neither state nor steps",
+        TALK,
+        clips="talk, no knowledge",
+    ),
     Row("How is a transition written?", "point", {"model.write": "point"}),
+    Row("How is a transition written?", "generate", FREE),
+    Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
     Row("Does it learn from slips?", "without slips", {"training.slips": "0"}),
     Row("Does a belief help?", "belief filter", None, {"stream.belief": "{}"}, "ours"),
-    Row("Heads or tokens?", "token decision", {"model.decision": "token", "model.roles": "tokens"}),
-    Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
-    Row("How many silent frames?", "rho .1", {"training.negative_rate": "0.1"}),
-    Row("How many silent frames?", "rho .02", {"training.negative_rate": "0.02"}),
-    Row("How many silent frames?", "rho 1", {"training.negative_rate": "1.0"}),
+    Row(
+        "Fixed or adaptive thresholds?",
+        "adaptive, without validation",
+        None,
+        {
+            "stream.update_rule": "{kind: rate, threshold: 0.8, per_minute: 3}",
+            "stream.speak_rule": "{kind: rate, threshold: 0.8, per_minute: 6}",
+        },
+        "ours",
+    ),
+    Row(
+        "Heads or tokens?",
+        "token decision",
+        {"model.decision": "token", "model.roles": "tokens"},
+        seeds=3,
+    ),
+    Row("Is speak read again?", "cascade", {"model.cascade": "true"}),
+    Row(RHO, "rho .1", {"training.negative_rate": "0.1"}, seeds=3),
+    Row(RHO, "rho 1", {"training.negative_rate": "1.0"}, seeds=3),
+    Row(RHO, "rho .02", {"training.negative_rate": "0.02"}, seeds=3),
+    Row(RHO, "rho rising from .1 to 1", {"training.negative_rate": RISING}),
     Row("Which decision loss?", "plain", {"training.decision_loss.kind": "plain"}),
     Row("Which decision loss?", "focal", {"training.decision_loss.kind": "focal"}),
+    Row("Are permuted lists needed?", "permuted lists and ids", {"training.permute_steps": "both"}),
+    Row("How large an adapter?", "rank 4", {"model.lora.rank": "4", "model.lora.alpha": "8"}),
+    Row("How large an adapter?", "rank 64", {"model.lora.rank": "64", "model.lora.alpha": "128"}),
     Row("How deep?", "2 layers", {"model.num_layers": "2"}),
     Row("How deep?", "16 layers", {"model.num_layers": "16", "training.optim.lr": "8e-4"}),
-    Row("Are permuted lists needed?", "permuted lists and ids", {"training.permute_steps": "both"}),
-    Row("Is speak read again?", "cascade", {"model.cascade": "true"}),
-    Row("Another seed", "ours, seed 1", None, seed=1),
-    Row("Another seed", "ours at 512 tokens, seed 1", SHORT, clips="512", seed=1),
-    Row(
-        "Another seed",
-        "summaries, token decision at 768 tokens, seed 1",
-        PROASSIST,
-        {"stream.policy": "summarize", "stream.max_summary_tokens": "64"},
-        clips="768 summaries",
-        seed=1,
-    ),
+    Row("How deep?", "30 layers", DEEP),
+    Row("How long?", "two passes", {"training.optim.epochs": "2"}),
+    Row("How long?", "half a pass", {"training.optim.epochs": "0.5"}),
+)
+ROWS = tuple(
+    replace(row, name=f"{row.name}, seed {seed}" if seed else row.name, seed=seed)
+    for row in ASKED
+    for seed in range(row.seeds)
 )
 
 
@@ -166,16 +208,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("runs/toy/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--only", nargs="*", help="names of rows")
+    parser.add_argument("--collect", action="store_true", help="take what is finished, run nothing")
     given = parser.parse_args()
     for row in ROWS:
-        if not given.only or row.name in given.only:
+        if given.only and row.name not in given.only:
+            continue
+        if not given.collect:
             _run(row, given.data, given.out)
+        if (_folder(row.name, given.out) / "scores.json").exists():
             _collect(row, given.out)
 
 
 def _tracks(row: Row) -> bool:
     """Whether it tells a state."""
-    return not row.clips.endswith("summaries")
+    return row.clips in ("2048", "512")
 
 
 def _folder(name: str, out: Path) -> Path:

@@ -35,6 +35,12 @@ def no_knowledge(stream: Clip, renderer: Renderer, context_len: int, seed: int) 
     return _exact(cut(bare, renderer, context_len, seed), stream)
 
 
+def no_state(stream: Clip, renderer: Renderer, context_len: int, seed: int) -> list[Clip] | str:
+    """The talk, the steps told in the prompt as a plain list; no state is told or asked."""
+    bare = replace(_without_moves(_named(stream, "no_state")), state_known=False)
+    return _exact(cut(bare, renderer, context_len, seed), stream)
+
+
 def state_only(stream: Clip, renderer: Renderer, context_len: int, seed: int) -> list[Clip] | str:
     """The transitions alone; nobody says anything, and speech is not learned."""
     moves = tuple(Event(e.frame, e.transitions) for e in stream.events if e.transitions)
@@ -82,6 +88,7 @@ def summary_only(stream: Clip, renderer: Renderer, context_len: int, seed: int) 
 
 VARIANTS: Mapping[str, Variant] = {
     "dialogue": dialogue,
+    "no_state": no_state,
     "no_knowledge": no_knowledge,
     "state": state_only,
     "summarized": with_summary,

@@ -223,8 +223,9 @@ def clips(
         seed: Of how far clips look back.
         model: Whose tokens are counted, and whose context has to hold them.
         without_videos: Trust the annotated durations; the videos need not be at hand yet.
-        variants: What is made of each dialogue: ``dialogue``, ``no_knowledge``, ``state``,
-            ``summarized``, ``proassist``, ``summary``; and ``narration`` of each annotation.
+        variants: What is made of each dialogue: ``dialogue``, ``no_state``, ``no_knowledge``,
+            ``state``, ``summarized``, ``proassist``, ``summary``; and ``narration`` of each
+            annotation.
         rules: Which dialogues are good enough; None takes all.
         num_workers: Processes; any number makes the same clips.
     """

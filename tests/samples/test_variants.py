@@ -85,10 +85,11 @@ def test_variants_of_one_dialogue_stay_apart(renderer: Renderer) -> None:
     assert groups == sorted(sets, key=lambda group: group[0].dialogue_id)
 
 
-def test_the_talk_alone(renderer: Renderer) -> None:
-    (clip,) = made(VARIANTS["no_knowledge"](toy_stream(), renderer, 9999, 0))
+@pytest.mark.parametrize(("variant", "steps"), [("no_state", True), ("no_knowledge", False)])
+def test_the_talk_alone(variant: str, steps: bool, renderer: Renderer) -> None:
+    (clip,) = made(VARIANTS[variant](toy_stream(), renderer, 9999, 0))
     prompt = renderer.decode(renderer.clip_prompt(clip))
-    assert "Steps:" not in prompt
+    assert ("Steps:" in prompt) == steps
     assert "State:" not in prompt
     rendered = renderer.clip(clip)
     assert (rendered.update == UNLABELLED).all()
