@@ -4,8 +4,9 @@ In: videos and an `Encoder`. Out: ``<out>/<encoder key>/<video_id>.safetensors``
 ``features`` (F, P, D) fp16, row n = frame n of the stream's clock, with the rate, the encoder and
 the video it came from in its metadata. Files are memory-mapped; a clip reads its rows alone.
 
-fp16 keeps 11 bits of a vector whose values were computed with 8 (bf16); they lie far below its
-limit of 65,504.
+Of each value the 8 significant bits of bf16 are kept, in which models compute with it anyway:
+what is written of a stream can then be compressed to less than half (`prospect.stream.snapshot`).
+Values lie far below fp16's limit of 65,504.
 """
 
 import hashlib
@@ -124,11 +125,20 @@ def encode_range(video: Path, fps: float, encoder: Encoder, start: int, stop: in
             wanted = batch[max(start - done, 0) : max(stop - done, 0)]
             done += len(batch)
             if len(wanted):
-                parts.append(encoder.encode(wanted).to(torch.float16))
+                parts.append(stored(encoder.encode(wanted)))
             if done >= stop:
                 break
     check_range(video, start, stop, done)
     return torch.cat(parts)
+
+
+def stored(vectors: Tensor) -> Tensor:
+    """Vectors of any float type as a shard keeps them, and as a live session sees them too.
+
+    Returns:
+        fp16 of the same shape, rounded to bf16's 8 significant bits; once more changes nothing.
+    """
+    return vectors.bfloat16().half()
 
 
 def load_features(path: Path, start: int, stop: int) -> Tensor:
@@ -167,14 +177,14 @@ def feature_info(path: Path) -> FeatureInfo:
 
 
 def write_features(path: Path, features: Tensor, fps: float, encoder: Encoder, video: str) -> None:
-    """Write a shard, atomically: ``features`` (F, P, D) of any float type, stored as fp16.
+    """Write a shard, atomically: ``features`` (F, P, D) of any float type, as `stored`.
 
     Raises:
         DataError: a value is not finite, or too large for fp16.
     """
-    stored = features.to(torch.float16)
-    if not torch.isfinite(stored).all():
-        frame = int((~torch.isfinite(stored)).any(dim=(1, 2)).nonzero()[0])
+    vectors = stored(features)
+    if not torch.isfinite(vectors).all():
+        frame = int((~torch.isfinite(vectors)).any(dim=(1, 2)).nonzero()[0])
         raise DataError(f"{path}: frame {frame} has a feature that is no finite fp16 number")
     about = {
         "schema": SCHEMA,
@@ -184,7 +194,7 @@ def write_features(path: Path, features: Tensor, fps: float, encoder: Encoder, v
         "video": video,
     }
     with atomic_path(path) as temporary:
-        save_file({"features": stored.contiguous()}, temporary, metadata=about)
+        save_file({"features": vectors.contiguous()}, temporary, metadata=about)
 
 
 def video_hash(path: Path) -> str:
@@ -214,7 +224,7 @@ def _encode_video(video_id: str, video: Path, fps: float, encoder: Encoder, out:
         if (info.fps, info.key, info.video) == (fps, encoder.key, made_from):
             return
     with closing(_ahead(_batches(video, fps))) as batches:
-        parts = [encoder.encode(batch).to(torch.float16) for batch in batches]
+        parts = [stored(encoder.encode(batch)) for batch in batches]
     if not parts:
         raise DataError(f"video {video_id!r} ({video}) is shorter than one frame at {fps:g}/s")
     write_features(path, torch.cat(parts), fps, encoder, made_from)

@@ -22,6 +22,7 @@ from prospect import clock
 from prospect.errors import DataError, ProspectError
 from prospect.frames.decode import Image
 from prospect.frames.encoders import Encoder, load_encoder
+from prospect.frames.features import stored
 from prospect.model.checkpoint import Checkpoint, load_checkpoint
 from prospect.model.config import Thresholds
 from prospect.model.precision import default_device, resolve_dtype
@@ -130,7 +131,7 @@ class LiveSession:
             )
         # mirrored pictures and BGR turned to RGB are views that torch doesn't take
         rgb = torch.from_numpy(np.ascontiguousarray(image[None]))
-        return self.encoder.encode(rgb)[0].half()
+        return stored(self.encoder.encode(rgb)[0])
 
     def snapshot(self) -> bytes:
         """The session as bytes; see `prospect.stream.snapshot` and `Assistant.restore`."""
