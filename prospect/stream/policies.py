@@ -60,7 +60,8 @@ def drop_middle(session: "Session") -> Job[None]:
     The last frame and what was said after it stay in any case.
 
     What of the positions (`StreamConfig.positions`):
-        kept: Tokens stay where they were; behind the prompt is a gap.
+        kept: Tokens stay where they were; behind the prompt is a gap. Where the next context would
+            leave the positions that the LLM has learned, the gap is closed as by rerotated.
         rerotated: The last tokens move up behind the prompt: their keys are turned back.
         recompute: As rerotated, but all that is kept is read again.
         legacy: ProAssist's, whose next tokens count on from the shortened length while the keys
@@ -81,11 +82,26 @@ def drop_middle(session: "Session") -> Job[None]:
         slots.drop(context.slot, start, stop, length)
     if session.config.positions == "kept":
         context.gap_at, context.gap = start, context.gap + stop - start
+        if context.gap + slots.length > _learned(session.engine.network):
+            _move_up(session, context.gap)
+            context.gap = 0
     if session.config.positions == "rerotated":
-        for layer, keys in enumerate(slots.keys):
-            moved = keys[context.slot, :, start : context.num_read]
-            moved.copy_(rotated(session.engine.network, layer, moved, start - stop))
+        _move_up(session, stop - start)
     yield from ()
+
+
+def _learned(network: Network) -> int:
+    """How many positions the LLM was trained on."""
+    positions: int = network.llm.config.max_position_embeddings
+    return positions
+
+
+def _move_up(session: "Session", by: int) -> None:
+    """Turn the keys of all that stands behind the prompt back by so many positions."""
+    context, engine = session.context, session.engine
+    for layer, keys in enumerate(engine.slots.keys):
+        moved = keys[context.slot, :, len(session.first_prompt.ids) : context.num_read]
+        moved.copy_(rotated(engine.network, layer, moved, -by))
 
 
 def none(session: "Session") -> Job[None]:

@@ -1,5 +1,6 @@
 """After a refresh the model sees what the policy says, and memory stays flat."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,26 @@ def test_what_drop_middle_keeps_is_not_touched(tiny_llm: Path, positions: Positi
     next_position = {"kept": length, "rerotated": length - gone, "legacy": length - gone}
     session.context.add([100])
     assert session.context.waiting().positions == [next_position[positions]]
+
+
+def test_kept_positions_stay_within_what_was_learned(tiny_llm: Path) -> None:
+    model = with_thresholds(tiny_model(tiny_llm, context_len=CONTEXT_LEN), 1.0, 1.0)
+    model.network.llm.config.max_position_embeddings = 2 * CONTEXT_LEN
+    stream = random_stream(1, num_frames=1900)
+    config = replace(CONFIG, policy="drop_middle", positions="kept")
+    session = Session(model, config, stream.task)
+    gaps = []
+    for start in range(0, 1900, 50):
+        session.advance(vectors(stream)[start : start + 50])
+        gaps.append(session.context.gap)
+        assert session.context.gap + CONTEXT_LEN <= 2 * CONTEXT_LEN
+        # of the first layer, whose keys depend on the token and its position alone
+        torch.testing.assert_close(
+            cached(session)[0][0], computed_anew(session)[0][0], atol=1e-4, rtol=1e-4
+        )
+    closed = sum(after < before for before, after in itertools.pairwise(gaps))
+    assert closed >= 1
+    assert max(gaps) > 0
 
 
 def test_turning_keys_back_and_forth_changes_nothing(tiny_llm: Path) -> None:
