@@ -42,7 +42,7 @@ class Matcher(nn.Module):
         super().__init__()
         self.look = look
         self._scale = 1 / (word_rms * math.sqrt(hidden_dim * _LINE_LEN))
-        self.sharpness = nn.Parameter(torch.tensor(2.3))  # log t; ten times a cosine
+        self.sharpness = nn.Parameter(torch.tensor([2.3]))  # log t; ten times a cosine
 
     def forward(self, frames: Tensor, texts: Tensor) -> Tensor:
         """How near each frame is to texts, fp32.

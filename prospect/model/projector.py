@@ -35,7 +35,7 @@ class Projector(nn.Module):
         self.register_buffer("std", torch.ones(feature_dim))
         self.up = nn.Linear(feature_dim, hidden_dim)
         self.down = None if kind == "linear" else nn.Linear(hidden_dim, hidden_dim)
-        self.scale = nn.Parameter(torch.tensor(0.0 if residual else output_rms))
+        self.scale = nn.Parameter(torch.tensor([0.0 if residual else output_rms]))
         self.output_norm = nn.LayerNorm(hidden_dim)
 
     def fit(self, features: Tensor) -> None:

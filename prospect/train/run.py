@@ -37,7 +37,7 @@ from prospect.train.log import LOG, read_log, trim_log
 from prospect.train.objective import Objective
 from prospect.train.progress import shown
 from prospect.train.saving import BEST, last_checkpoint, step_of
-from prospect.train.setup import arguments_of, optimizer_and_schedule
+from prospect.train.setup import arguments_of
 from prospect.train.sharding import shard_frozen
 from prospect.train.trainer import FourLossTrainer, Job
 from prospect.train.watch import Watch
@@ -103,8 +103,7 @@ def train(
             show=show,
             out=out,
         )
-        optimizers = optimizer_and_schedule(network, config.optim, total_steps)
-        _run(trainer := FourLossTrainer(job, arguments, optimizers), model)
+        _run(trainer := FourLossTrainer(job, arguments), model)
     return _finish(trainer)
 
 

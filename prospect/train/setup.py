@@ -70,15 +70,19 @@ def deepspeed_options(path: Literal["fsdp2"] | Path | None) -> dict[str, Any]:
     return {"deepspeed": settings}
 
 
-def optimizer_and_schedule(
-    network: Network, optim: OptimConfig, total_steps: int
-) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW, linear warm-up, cosine decay to 0."""
-    optimizer = torch.optim.AdamW(_groups(network, optim))
+def optimizer_of(network: Network, optim: OptimConfig) -> torch.optim.AdamW:
+    """AdamW; the LLM and new layers have their own rates."""
+    return torch.optim.AdamW(_groups(network, optim))
+
+
+def schedule_of(
+    optimizer: torch.optim.Optimizer, optim: OptimConfig, total_steps: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Linear warm-up, then cosine decay to 0."""
     warmup = optim.warmup_steps
     if warmup is None:
         warmup = round(optim.warmup_share * total_steps)
-    return optimizer, get_cosine_schedule_with_warmup(optimizer, warmup, total_steps)
+    return get_cosine_schedule_with_warmup(optimizer, warmup, total_steps)
 
 
 def _groups(network: Network, optim: OptimConfig) -> list[dict[str, object]]:

@@ -29,6 +29,7 @@ from prospect.train.log import LOG, append_log
 from prospect.train.objective import Objective, denominators
 from prospect.train.progress import Show
 from prospect.train.saving import drop_old, make_room
+from prospect.train.setup import optimizer_of, schedule_of
 from prospect.train.sharding import evened
 from prospect.train.validation import Validation
 from prospect.train.watch import Watch
@@ -72,28 +73,37 @@ class FourLossTrainer(Trainer):
     Args:
         job: What to train.
         arguments: The library's; accumulation is ours, theirs is 1.
-        optimizers: Optimizer and schedule.
     """
 
     # our losses are already divided by the whole global batch's counts
     loss_is_scaled_for_ga = True
 
-    def __init__(
-        self,
-        job: Job,
-        arguments: TrainingArguments,
-        optimizers: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR],
-    ) -> None:
+    def __init__(self, job: Job, arguments: TrainingArguments) -> None:
         super().__init__(
             model=job.objective,
             args=arguments,
             train_dataset=job.dataset,
             eval_dataset=job.watch.dataset,
-            optimizers=optimizers,
         )
         self.remove_callback(PrinterCallback)
         self.job = job
         self._reset()
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Ours; given to the constructor instead, DeepSpeed would replace it by the library's."""
+        if self.optimizer is None:
+            self.optimizer = optimizer_of(self.job.objective.network, self.job.config.optim)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Ours, likewise."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = schedule_of(
+                optimizer or self.optimizer, self.job.config.optim, num_training_steps
+            )
+        return self.lr_scheduler
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Batches that are already this process's own, so accelerate has nothing to deal out."""

@@ -13,7 +13,7 @@ from prospect.train import setup
 from prospect.train.config import OptimConfig, SourceConfig, TrainConfig
 from prospect.train.progress import line
 from prospect.train.run import train
-from prospect.train.setup import arguments_of, optimizer_and_schedule
+from prospect.train.setup import arguments_of, optimizer_of, schedule_of
 from tests.models import FEATURE_DIM, tiny_model
 from tests.train.runs import TRAIN, VAL, features
 
@@ -64,7 +64,8 @@ def test_a_deepspeed_file_needs_deepspeed(tmp_path: Path, monkeypatch: pytest.Mo
 def test_rates_warm_up_and_decay(tiny_llm: Path) -> None:
     network = tiny_model(tiny_llm).network
     optim = OptimConfig(lr=1e-4, new_lr=1e-3, warmup_steps=4, weight_decay=0.1)
-    optimizer, schedule = optimizer_and_schedule(network, optim, 12)
+    optimizer = optimizer_of(network, optim)
+    schedule = schedule_of(optimizer, optim, 12)
     groups = {
         (group["initial_lr"], group["weight_decay"]): sum(p.numel() for p in group["params"])
         for group in optimizer.param_groups
