@@ -5,11 +5,12 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --no-deps --progress-b
 # Where pip would find only a CUDA build of torch, name an index that has the CPU build.
 TORCH_INDEX ?=
 
-.PHONY: help install demo test soak check clean
+.PHONY: help install demo test extras soak check clean
 
 help:
 	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (2 minutes)"
 	@echo "make test    the tests (at most 8 minutes on 2 cores)"
+	@echo "make extras  the tests of 4-bit weights and of ZeRO, with what they need"
 	@echo "make check   format, lint and types"
 	@echo "make soak    the long tests"
 	@echo "make clean   remove .venv and caches; runs/ stays"
@@ -25,13 +26,22 @@ install: .venv/.installed
 	$(PIP) --no-build-isolation -e .
 	touch $@
 
-demo test soak: export HF_HUB_OFFLINE = 1
+demo test extras soak: export HF_HUB_OFFLINE = 1
 
 demo: .venv/.installed
 	$(BIN)/prospect run --config presets/demo.yaml
 
 test: .venv/.installed
 	$(BIN)/pytest -m "not soak"
+
+# apart, since peft imports bitsandbytes wherever it is installed: seconds more for every command
+.venv/.extras: requirements-extras.txt .venv/.installed
+	DS_BUILD_OPS=0 $(PIP) --no-build-isolation --upgrade --target .venv/extras -r $<
+	touch $@
+
+extras: .venv/.extras
+	PYTHONPATH=.venv/extras $(BIN)/pytest -k "qlora or zero" tests/model/test_tuning.py \
+		tests/train/test_zero.py tests/test_gpu_checks.py
 
 soak: .venv/.installed
 	PROSPECT_SOAK=1 $(BIN)/pytest -m "soak or fuzz"

@@ -45,7 +45,7 @@ BASE = {
     "training.align.kind": "contrast",
     "training.slips": "0.15",
     "training.permute_steps": "none",
-    "training.losses.speak_gen": "0.5",
+    "training.losses.speak_gen": "1.0",
     "training.optim.lr": "1e-3",
     "training.optim.new_lr": "2e-3",
     "training.optim.epochs": "1",
@@ -71,7 +71,6 @@ PROASSIST = {  # its summaries don't fit 512
     "training.decision_loss.kind": "plain",
     "training.decision_loss.pooled": "true",
     "training.negative_rate": "0.1",
-    "training.losses.speak_gen": "1.0",
 }
 FREE = {"model.write": "generate", "training.slips": "0"}
 TALK = {**FREE, **NO_ALIGN}  # it tells no states
@@ -137,8 +136,8 @@ ASKED = (
     ),
     Row(
         "What should sentences weigh?",
-        "speech weight 1 at 512 tokens",
-        SHORT | {"training.losses.speak_gen": "1.0"},
+        "speech weight .5 at 512 tokens",
+        SHORT | {"training.losses.speak_gen": "0.5"},
         clips="512",
     ),
     Row(POLICIES, "drop_all", None, {"stream.policy": "drop_all"}, "ours at 512 tokens", "512"),

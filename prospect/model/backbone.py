@@ -47,13 +47,14 @@ def load_llm(config: ModelConfig, dtype: torch.dtype) -> Any:
             learn are fp32 whatever it is: bf16 loses most AdamW updates.
 
     Returns:
-        A causal LM on the CPU (``qlora``: on the GPU) with ``base_model``, input and output
-        embeddings. Any, because what the library calls on its models is only partly typed.
+        A causal LM on the CPU (``qlora``: on the GPU, if there is one) with ``base_model``, input
+        and output embeddings. Any, because what the library calls on its models is only partly
+        typed.
 
     Raises:
         MissingError: no such model here, or the package that ``qlora`` needs is not installed.
         ConfigError: another class of model, more layers than there are, adapters on modules that
-            don't exist, or ``qlora`` without a GPU. All before weights are read.
+            don't exist. All before weights are read.
         DataError: the folder's weights are not those of its ``config.json``.
     """
     settings, prefix = read_settings(config)
@@ -170,14 +171,11 @@ def _check(config: ModelConfig, settings: Any) -> None:
             f"num_layers is {config.num_layers}, but {config.llm} has "
             f"{settings.num_hidden_layers} layers"
         )
-    if config.tuning == "qlora":
-        if not torch.cuda.is_available():
-            raise ConfigError("tuning is qlora, which needs a CUDA GPU; choose lora")
-        if importlib.util.find_spec("bitsandbytes") is None:
-            raise MissingError(
-                "tuning is qlora, but bitsandbytes is not installed; run "
-                "`pip install bitsandbytes`, or choose lora"
-            )
+    if config.tuning == "qlora" and importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingError(
+            "tuning is qlora, but bitsandbytes is not installed; pip install "
+            "'prospect-assistant[qlora]', or choose lora"
+        )
     if config.tuning in ("lora", "qlora"):
         with torch.device("meta"):
             empty = AutoModelForCausalLM.from_config(settings)  # type: ignore[no-untyped-call]

@@ -61,7 +61,7 @@ class ModelConfig:
             learns a correction that begins as nothing.
         context_len: Tokens the model may see.
         tuning: What learns of the LLM: adapters (``lora``), adapters over 4-bit weights
-            (``qlora``; needs a CUDA GPU), all weights (``full``), or nothing (``frozen``).
+            (``qlora``; slow without a GPU), all weights (``full``), or nothing (``frozen``).
         lora: The adapters, with ``lora`` and ``qlora``.
         decision: What decides at a frame's last token: ``heads`` on the hidden state, or the LM's
             next ``token`` (`prospect.model.decide` has the formulas). Token decisions tell a state

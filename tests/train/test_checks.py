@@ -32,7 +32,6 @@ def model(tiny_llm: Path) -> ModelConfig:
         ({}, {"decision_loss": DecisionLoss("plain", pooled=True)}, "choose decision: token"),
         ({"lora": LoraConfig(targets=("qproj",))}, {}, "has no module qproj"),
         ({"num_layers": 3}, {}, "num_layers is 3"),
-        ({"tuning": "qlora"}, {}, "needs a CUDA GPU"),
         ({}, {"sharding": "fsdp2"}, "there is one; start with `torchrun"),
     ],
 )
