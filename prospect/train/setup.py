@@ -82,7 +82,10 @@ def schedule_of(
     warmup = optim.warmup_steps
     if warmup is None:
         warmup = round(optim.warmup_share * total_steps)
-    return get_cosine_schedule_with_warmup(optimizer, warmup, total_steps)
+    schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_schedule_with_warmup(
+        optimizer, warmup, total_steps
+    )
+    return schedule
 
 
 def _groups(network: Network, optim: OptimConfig) -> list[dict[str, object]]:

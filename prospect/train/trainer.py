@@ -101,7 +101,7 @@ class FourLossTrainer(Trainer):
         """Ours, likewise."""
         if self.lr_scheduler is None:
             self.lr_scheduler = schedule_of(
-                optimizer or self.optimizer, self.job.config.optim, num_training_steps
+                optimizer or self.create_optimizer(), self.job.config.optim, num_training_steps
             )
         return self.lr_scheduler
 
