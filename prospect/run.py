@@ -194,6 +194,7 @@ def _annotated(
             annotated.draw,
             group=llm is None,
             splits=annotated.splits,
+            num_videos=annotated.num_videos,
         )
 
     def cut() -> None:

@@ -42,6 +42,7 @@ class AnnotatedData:
         writer: Of the dialogues.
         llm: Whom the writer ``llm`` asks.
         splits: ``given``, ``by_video`` or ``by_task``, see `prospect annotate`.
+        num_videos: Split -> at most so many of its videos; None takes all.
         draw: Draw the videos, for data whose videos are not at hand.
         without_videos: Cut clips by the annotated durations; nothing can be learned from them
             before the videos are there.
@@ -52,6 +53,7 @@ class AnnotatedData:
     writer: str = "scripted"
     llm: LLMSettings | None = None
     splits: str = "given"
+    num_videos: dict[Split, int] | None = None
     draw: bool = False
     without_videos: bool = False
 

@@ -30,6 +30,7 @@ METRICS = {
     "speak_decision_f1": "speak F1 @1 s",
     "speech_f1": "speech F1",
 }
+SEED = r", seed \d+$"
 VALIDATED = {"eval_speak_perplexity": "perplexity"}
 
 
@@ -73,18 +74,35 @@ def _scores(asked: str) -> str:
 
 
 def _study(question: str) -> str:
-    """A row for each answer, and before them the model that they stream, or the study's first."""
+    """A row for each answer, and before them the model that they stream, or the study's first.
+
+    Of several seeds it is the mean, between the lowest and the highest.
+    """
     found = read_json(RESULTS / "study.json")
     first = next(iter(found))
     names = [name for name, row in found.items() if row["question"] == question]
-    rows = {
-        name: {
-            **found[name]["scores"],
-            **{key: {"value": value} for key, value in found[name]["validation"].items()},
-        }
-        for name in dict.fromkeys([*(found[name]["of"] or first for name in names), *names])
-    }
+    shown = [*(found[name]["of"] or first for name in names), *names]
+    rows = {}
+    for name in dict.fromkeys(re.sub(SEED, "", name) for name in shown):
+        seeds = [_measured(row) for other, row in found.items() if re.sub(SEED, "", other) == name]
+        of = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
+        rows[name + of] = _mean(seeds) if of else seeds[0]
     return _table(rows, METRICS | VALIDATED)
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    return row["scores"] | {key: {"value": value} for key, value in row["validation"].items()}
+
+
+def _mean(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean, lowest and highest value of each score that every seed has."""
+    found = {}
+    for name in seeds[0]:
+        values = [seed[name]["value"] for seed in seeds if name in seed]
+        if len(values) == len(seeds) and None not in values:
+            mean = sum(values) / len(values)
+            found[name] = {"value": mean, "low": min(values), "high": max(values)}
+    return found
 
 
 TABLES = {"scores": _scores, "study": _study}

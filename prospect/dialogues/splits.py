@@ -7,9 +7,9 @@ choices depend on the seed and on names alone, not on the order of the records.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from prospect.errors import ConfigError
 from prospect.files import text_hash
@@ -80,6 +80,25 @@ def split_by_task(
         if split not in chosen.values():
             chosen[min(free, key=videos.__getitem__)] = split
     return [replace(one, split=chosen.get(one.task_type.casefold(), "train")) for one in items]
+
+
+def fewest(items: Sequence[T], most: Mapping[Split, int], seed: int = SEED) -> list[T]:
+    """At most so many videos of a split, drawn by the seed; a split that isn't named stays whole.
+
+    Raises:
+        ConfigError: no such split, or less than one video.
+    """
+    for split, count in most.items():
+        if split not in get_args(Split) or count < 1:
+            raise ConfigError(
+                f"num_videos: {split}: {count}; name {', '.join(get_args(Split))}, each with at "
+                "least 1"
+            )
+    names = defaultdict(list)
+    for item in sorted(items, key=lambda one: text_hash(f"{seed}/{one.video_id}")):
+        names[item.split].append(item.video_id)
+    kept = {name for split, found in names.items() for name in found[: most.get(split)]}
+    return [item for item in items if item.video_id in kept]
 
 
 SPLITTERS: dict[str, Callable[[Sequence[Annotation]], list[Annotation]]] = {

@@ -227,8 +227,8 @@ def _choices(
         texts = network.line_words(batch.ids)[line_rows, line_ends]
         # zeros fill the lists up; nothing ends with the first token
         seen = pointer.matcher.seen(*_recent(batch, rows, ends), texts, line_ends > 0)
-    scores = pointer(hidden[rows, ends], hidden[line_rows, line_ends], seen)
-    scores = scores.masked_fill(~batch.options[counted], -torch.inf)
+    legal = batch.options[counted]
+    scores = pointer(hidden[rows, ends], hidden[line_rows, line_ends], legal, seen)
     losses = functional.cross_entropy(scores, taken[counted], reduction="none")
     return losses, scores.detach().argmax(-1) == taken[counted]
 

@@ -2,9 +2,9 @@
 
 In: the hidden state that chooses (a frame's last token, then the last token of the transition
 before) and the hidden states at the ends of the step lines; with ``write: match`` also how likely
-each step is shown, now and lately. Out: a score for every option of `prospect.samples.choices`;
-only legal ones may be taken, and to stop before the first is to decline: what ends at a frame has
-perhaps been told already, and no other step is seen there.
+each step is shown, now and lately. Out: a score for every legal option of
+`prospect.samples.choices`; to stop before the first is to decline: what ends at a frame has perhaps
+been told already, and no other step is seen there.
 """
 
 import math
@@ -82,6 +82,9 @@ class Pointer(nn.Module):
     With a matcher: score(move, step) = w_move q + a_move now(step) + b_move lately(step). Hidden
     states then say what happens, what is seen says to which step; forms over both learn steps by
     heart, and hidden states alone read the move from the state they are told, right or wrong.
+
+    The first step of the list that a move is legal for scores c_move more: how far people go by
+    the list is learned, from not at all (0, where it begins) to always.
     """
 
     def __init__(self, hidden_dim: int, matcher: Matcher | None = None) -> None:
@@ -94,18 +97,22 @@ class Pointer(nn.Module):
         if matcher is not None:
             matcher.requires_grad_(False)
             self.weight = nn.Parameter(torch.tensor([[8.0, 0.0]]).repeat(NUM_MOVES, 1) / _GAIN)
+        self.first = nn.Parameter(torch.zeros(NUM_MOVES))
         self.stop = nn.Linear(hidden_dim, 1)
 
-    def forward(self, query: Tensor, steps: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Scores of all options, fp32.
+    def forward(
+        self, query: Tensor, steps: Tensor, legal: Tensor, seen: Tensor | None = None
+    ) -> Tensor:
+        """Scores of the legal options, fp32.
 
         Args:
             query: (Q, D).
             steps: (Q, S, D) step lines of each query's clip.
+            legal: (Q, 1 + 3 S) bool, `prospect.samples.choices.options`.
             seen: (Q, S, 2) of `Matcher.seen`, with a matcher.
 
         Returns:
-            (Q, 1 + 3 S): to stop, then every move of every step.
+            (Q, 1 + 3 S): to stop, then every move of every step; -inf where it is illegal.
         """
         dtype = self.stop.weight.dtype
         query = query.to(dtype)
@@ -117,4 +124,7 @@ class Pointer(nn.Module):
             assert seen is not None
             assert self.weight is not None
             scores = wanted.mT + _GAIN * seen @ self.weight.mT
-        return torch.cat([self.stop(query), scores.flatten(1)], 1).float()
+        moves = legal[:, 1:].view(len(legal), -1, NUM_MOVES)
+        scores = scores + _GAIN * self.first * (moves & (moves.cumsum(1) == 1))
+        found = torch.cat([self.stop(query), scores.flatten(1)], 1).float()
+        return found.masked_fill(~legal, -torch.inf)

@@ -1,7 +1,7 @@
 """From datasets, or a toy world, to clips and features: the stages that make a data folder."""
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -27,7 +27,7 @@ from prospect.stages.shared import (
     say,
 )
 from prospect.states.transitions import BASIC
-from prospect.types import Annotation, Clip, Dialogue, Move, StateTrack, UserType
+from prospect.types import Annotation, Clip, Dialogue, Move, Split, StateTrack, UserType
 
 NARRATION = "narration"
 """The variant that is made of annotations, not of dialogues."""
@@ -74,6 +74,7 @@ def annotate(
     draw: bool = False,
     group: bool = True,
     splits: str = "given",
+    num_videos: Mapping[Split, int] | None = None,
 ) -> None:
     """Read a dataset's published annotation files.
 
@@ -87,16 +88,18 @@ def annotate(
             model has to write the knowledge of the task.
         splits: ``given`` by the dataset; ``by_video`` halves its validation videos for the test;
             ``by_task`` keeps the kinds of task apart, so that those tested on are unseen.
+        num_videos: Split -> at most so many of its videos, drawn by their names; None takes all.
     """
     from prospect.annotations import read_dataset
     from prospect.annotations.group import grouped
-    from prospect.dialogues.splits import SPLITTERS
+    from prospect.dialogues.splits import SPLITTERS, fewest
     from prospect.toy.world import draw_world
 
     if splits not in SPLITTERS:
         raise ConfigError(f"no splits {splits!r}; there are {', '.join(SPLITTERS)}")
     adapted = read_dataset(dataset, root)
     made = SPLITTERS[splits]([grouped(one) if group else one for one in adapted.annotations])
+    made = fewest(made, num_videos or {})
     write_records(out / ANNOTATIONS, made)
     write_account(out / ANNOTATIONS, adapted.account, adapted.listed)
     say(f"{out / ANNOTATIONS}: {adapted.account}; rows: {adapted.rows}")

@@ -257,7 +257,8 @@ def _read(view: View, told: State, may_stop: bool) -> Job[tuple[dict[Transition,
     query = view.sight.frame
     if may_stop:
         query = (yield last(context))[0]
-    scores = view.sight.scores(view.network.pointer, query).tolist()
+    legal = legal_moves(told, renderer.layout.moves)
+    scores = view.sight.scores(view.network.pointer, query, told, legal).tolist()
     logs = [
         scores[column(move, list(told))] if is_legal(told, move) else _UNLEARNED for move in moves
     ]

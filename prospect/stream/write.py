@@ -40,10 +40,13 @@ class Sight:
     steps: Tensor
     seen: Tensor | None
 
-    def scores(self, pointer: Pointer, query: Tensor) -> Tensor:
-        """(1 + 3 S) of all options, to a hidden state (D,)."""
+    def scores(
+        self, pointer: Pointer, query: Tensor, state: State, moves: Sequence[Transition]
+    ) -> Tensor:
+        """(1 + 3 S) of all options to a hidden state (D,), of which these moves are legal."""
         seen = None if self.seen is None else self.seen[None]
-        scores: Tensor = pointer(query[None], self.steps[None], seen)[0]
+        legal = torch.from_numpy(options(moves, list(state)))[None].to(query.device)
+        scores: Tensor = pointer(query[None], self.steps[None], legal, seen)[0]
         return scores
 
 
@@ -120,9 +123,7 @@ def _pointed(
 ) -> tuple[Transition, ...]:
     """The best of the legal moves alone; nothing where stopping is likelier than ``stop_prob``."""
     assert network.pointer is not None
-    scores = sight.scores(network.pointer, query)
-    legal = torch.from_numpy(options(moves, list(state))).to(scores.device)
-    scores = scores.masked_fill(~legal, -torch.inf)
+    scores = sight.scores(network.pointer, query, state, moves)
     if scores.softmax(0)[STOP] > stop_prob:
         return ()
     best = 1 + int(scores[1:].argmax())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prospect.dialogues.splits import (
     SPLITTERS,
     Duplicate,
+    fewest,
     near_duplicates,
     split_by_task,
     split_by_video,
@@ -30,6 +31,23 @@ def annotation(video_id: str, split: Split = "val", kind: str = "b") -> Annotati
 def dialogue(name: str, split: Split, *texts: str) -> Dialogue:
     turns = tuple(Turn("assistant", float(n), text) for n, text in enumerate(texts))
     return Dialogue(name, name, "d", split, "no_talk", "w", TASK, "b", 60.0, turns)
+
+
+def test_few_videos_of_a_split() -> None:
+    ones = [annotation(f"t{n}", "train") for n in range(50)]
+    ones += [annotation(f"v{n}") for n in range(9)]
+    made = fewest(ones, {"train": 7})
+    assert Counter(one.split for one in made) == {"train": 7, "val": 9}
+    assert [one for one in ones if one in made] == made
+    shuffled = random.Random(0).sample(ones, len(ones))
+    assert {one.video_id for one in fewest(shuffled, {"train": 7})} == {o.video_id for o in made}
+    # more videos are these and others
+    assert {one.video_id for one in fewest(ones, {"train": 8})} > {one.video_id for one in made}
+    assert fewest(ones, {"train": 7}, seed=1) != made
+    assert fewest(ones, {"test": 3, "val": 99}) == fewest(ones, {}) == ones
+    for wrong in ({"dev": 3}, {"val": 0}):
+        with pytest.raises(ConfigError, match="name train, val, test"):
+            fewest(ones, wrong)  # type: ignore[arg-type]
 
 
 def test_half_of_what_is_not_trained_on_validates() -> None:

@@ -77,11 +77,14 @@ def test_mlp_heads_have_a_hidden_layer() -> None:
     assert mlp(torch.zeros(3, 4, 8)).shape == linear(torch.zeros(3, 4, 8)).shape == (3, 4, 2)
 
 
+ALL = torch.ones(2, 1 + 3 * 3, dtype=torch.bool)
+
+
 def test_pointer_scores_by_hand() -> None:
     torch.manual_seed(0)
     pointer = Pointer(6)
     query, steps = torch.randn(2, 6), torch.randn(2, 3, 6)
-    scores = pointer(query, steps)
+    scores = pointer(query, steps, ALL)
     assert scores.shape == (2, 1 + 3 * 3)
     for q in range(2):
         wanted = pointer.query(query[q]).view(3, 64)
@@ -103,7 +106,7 @@ def test_hidden_states_choose_the_move_and_sight_the_step_by_hand() -> None:
     assert pointer.weight is not None
     torch.nn.init.normal_(pointer.weight)
     query, seen = torch.randn(2, 4), torch.rand(2, 3, 2)
-    scores = pointer(query, torch.randn(2, 3, 4), seen)
+    scores = pointer(query, torch.randn(2, 3, 4), ALL, seen)
     assert scores.shape == (2, 1 + 3 * 3)
     for q in range(2):
         assert scores[q, 0].item() == pytest.approx(pointer.stop(query[q]).item())
@@ -112,6 +115,22 @@ def test_hidden_states_choose_the_move_and_sight_the_step_by_hand() -> None:
             expected = (pointer.query(query[q]) + by_sight).tolist()
             got = scores[q, 1 + 3 * step : 4 + 3 * step].tolist()
             assert got == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_first_step_of_the_list_that_a_move_is_legal_for() -> None:
+    pointer = Pointer(4)
+    query, steps, legal = torch.randn(2, 4), torch.randn(2, 3, 4), ALL.clone()
+    legal[0, [1, 5, 8]] = False  # of the first query: start S1, complete S2, complete S3
+    legal[1, 3::3] = False  # of the second: reopen anything
+    before = pointer(query, steps, legal)
+    assert before.isneginf().equal(~legal)
+    with torch.no_grad():
+        pointer.first.copy_(torch.tensor([0.1, 0.02, -0.04]))
+    more = torch.where(legal, pointer(query, steps, legal) - before, 0).view(2, -1)
+    expected = torch.zeros(2, 10)
+    expected[0, [4, 2, 3]] = torch.tensor([5.0, 1.0, -2.0])  # start S2, complete S1, reopen S1
+    expected[1, [1, 2]] = torch.tensor([5.0, 1.0])
+    torch.testing.assert_close(more, expected, atol=1e-4, rtol=0)
 
 
 def test_what_is_seen_now_and_lately_by_hand() -> None:
@@ -154,7 +173,7 @@ def test_gradients_of_the_pointer() -> None:
         return torch.nn.functional.cross_entropy(scores, taken)
 
     assert torch.autograd.gradcheck(loss, (query, steps))
-    torch.nn.functional.cross_entropy(pointer(query, steps)[:, 1:], taken).backward()
+    torch.nn.functional.cross_entropy(pointer(query, steps, ALL)[:, 1:], taken).backward()
     found = query.grad
     (expected,) = torch.autograd.grad(loss(query, steps), query)
     assert found is not None

@@ -123,8 +123,9 @@ def chosen_first(model: Checkpoint, batch: Batch, may_stop: bool) -> list[int]:
         options = options.clone()
         options[STOP] = may_stop  # what is told to happen isn't declined
         seen = None if model.network.matcher is None else seen_slowly(model, batch, end)
-        scores = model.network.pointer(hidden[end][None], hidden[batch.step_ends[:, :, 1]], seen)[0]
-        found.append(int(scores.masked_fill(~options, -torch.inf).argmax()))
+        steps = hidden[batch.step_ends[:, :, 1]]
+        scores = model.network.pointer(hidden[end][None], steps, options[None], seen)[0]
+        found.append(int(scores.argmax()))
     return found
 
 
@@ -182,11 +183,13 @@ def test_step_lines_are_read_again_after_a_refresh(llm: Path) -> None:
     assert session.context.tokens[: len(prompt.ids)] == prompt.ids
     with torch.inference_mode():
         hidden = network(torch.tensor(session.context.tokens)[None], video[36:])[0]
-        scores = network.pointer(hidden[-1][None], hidden[prompt.step_ends][None])[0]
-    step_ids = [step.id for step in stream.task.steps]
-    legal = {column(move, step_ids): move for move in legal_moves(session.state)}
-    best = max(legal, key=lambda option: scores[option].item())
-    assert session.ask()[0] == legal[best]
+        step_ids = [step.id for step in stream.task.steps]
+        legal = {column(move, step_ids): move for move in legal_moves(session.state)}
+        options = torch.zeros(1, 1 + 3 * len(step_ids), dtype=torch.bool)
+        options[0, list(legal)] = True
+        steps = hidden[prompt.step_ends][None]
+        scores = network.pointer(hidden[-1][None], steps, options)[0]
+    assert session.ask()[0] == legal[int(scores.argmax())]
 
 
 def test_readouts_of_all_modes_have_a_loss_for_every_label(llm: Path) -> None:
