@@ -125,7 +125,7 @@ def _check_training(config: RunConfig) -> None:
     """What would stop the training, before the data for it is made."""
     from prospect.train.checks import check
 
-    check(config.model, config.training)
+    check(config.model, config.training, config.processes)
     layout = config.model.layout
     if not layout.token_decisions or layout.own_headers:
         return
@@ -258,7 +258,11 @@ def _train(
             left = shutil.ignore_patterns(_BEGUN, ".*", "checkpoint-*", "best")
             shutil.copytree(training_folder(config.trained), out, ignore=left, dirs_exist_ok=True)
         else:
-            stages.train(tuple(learned), out, val, config.model, config.training, root)
+            made_of = (tuple(learned), out, val, config.model, config.training, root)
+            if config.processes == 1:
+                stages.train(*made_of)
+            else:
+                stages.train_together(config.processes, *made_of)
 
     _stage(out / "checkpoint", inputs, fit)
 

@@ -104,6 +104,7 @@ class RunConfig:
         variants: What is made of each dialogue, see `prospect clips`.
         rules: Which dialogues are good enough to be cut; None takes all.
         num_workers: Processes that cut clips; any number makes the same ones.
+        processes: That train, on as many GPUs where there are GPUs; any number learns the same.
     """
 
     out: Path
@@ -123,3 +124,8 @@ class RunConfig:
     variants: tuple[str, ...] = ("dialogue",)
     rules: Rules | None = None
     num_workers: int = 2
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ConfigError(f"processes is {self.processes}; it must be at least 1")

@@ -76,17 +76,22 @@ def _scores(asked: str) -> str:
 def _study(question: str) -> str:
     """A row for each answer, and before them the model that they stream, or the study's first.
 
-    Of several seeds it is the mean, between the lowest and the highest.
+    Of several seeds it is the mean, with the lowest and the highest in round brackets.
     """
     found = read_json(RESULTS / "study.json")
-    first = next(iter(found))
     names = [name for name, row in found.items() if row["question"] == question]
-    shown = [*(found[name]["of"] or first for name in names), *names]
-    rows = {}
-    for name in dict.fromkeys(re.sub(SEED, "", name) for name in shown):
+    streamed = {found[name]["of"] for name in names} - {None}
+    rows = {name: _measured(found[name]) for name in sorted(streamed)}
+    trained = [name for name in names if found[name]["of"] is None]
+    if trained:
+        trained.insert(0, next(iter(found)))
+    for name in dict.fromkeys(re.sub(SEED, "", name) for name in trained):
         seeds = [_measured(row) for other, row in found.items() if re.sub(SEED, "", other) == name]
-        of = f" ({len(seeds)} seeds)" if len(seeds) > 1 else ""
-        rows[name + of] = _mean(seeds) if of else seeds[0]
+        several = len(seeds) > 1
+        rows[f"{name} ({len(seeds)} seeds)" if several else name] = (
+            _mean(seeds) if several else seeds[0]
+        )
+    rows |= {name: _measured(found[name]) for name in names if found[name]["of"] is not None}
     return _table(rows, METRICS | VALIDATED)
 
 
@@ -101,7 +106,7 @@ def _mean(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [seed[name]["value"] for seed in seeds if name in seed]
         if len(values) == len(seeds) and None not in values:
             mean = sum(values) / len(values)
-            found[name] = {"value": mean, "low": min(values), "high": max(values)}
+            found[name] = {"value": mean, "lowest": min(values), "highest": max(values)}
     return found
 
 
@@ -124,9 +129,16 @@ def _line(cells: Sequence[str]) -> str:
 def _cell(score: Mapping[str, Any] | None) -> str:
     if score is None or score["value"] is None:
         return ""
-    shown = [f"{score[key]:.2f}" for key in ("value", "low", "high") if score.get(key) is not None]
-    value, *interval = (re.sub(r"^(-?)0\.", r"\1.", number) for number in shown)
-    return f"{value} [{', '.join(interval)}]" if interval else value
+    cell = _number(score["value"])
+    if score.get("low") is not None:
+        cell += f" [{_number(score['low'])}, {_number(score['high'])}]"
+    if "lowest" in score:
+        cell += f" ({_number(score['lowest'])} to {_number(score['highest'])})"
+    return cell
+
+
+def _number(value: float) -> str:
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from prospect.train.log import LOG, read_log
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 THRESHOLDS = Path(__file__).with_name("thresholds.py")
 TEST = "unseen"
+OPTIONS = "options.json"
 SPOKEN = ("speak_decision_f1", "speech_f1")
 SCORES = (
     "update_decision_f1",
@@ -217,6 +218,17 @@ def main() -> None:
             _collect(row, given.out)
 
 
+def _trained(row: Row) -> dict[str, str] | None:
+    """All options of the training, or nothing if it streams another row's model."""
+    if row.of is not None:
+        return None
+    return {**BASE, **(row.train or {}), "training.seed": str(row.seed)}
+
+
+def _streamed(row: Row) -> dict[str, str]:
+    return {**STREAM, **(row.stream or {})}
+
+
 def _tracks(row: Row) -> bool:
     """Whether it tells a state."""
     return row.clips in ("2048", "512")
@@ -229,12 +241,15 @@ def _folder(name: str, out: Path) -> Path:
 def _run(row: Row, data: Path, out: Path) -> None:
     folder = _folder(row.name, out)
     folder.mkdir(parents=True, exist_ok=True)
+    asked = {"train": _trained(row), "stream": _streamed(row), "of": row.of, "clips": row.clips}
+    if (folder / OPTIONS).exists() and read_json(folder / OPTIONS) != asked:
+        raise SystemExit(f"{folder} was begun with other options ({OPTIONS}); delete it")
+    write_json(folder / OPTIONS, asked)
     if (folder / "scores.json").exists():
         return
     data = _cut(row.clips, data, out)
     checkpoint = _folder(row.of or row.name, out) / "training" / "checkpoint"
     if row.of is None and not checkpoint.exists():
-        options = {**BASE, **(row.train or {}), "training.seed": str(row.seed)}
         began_s = time.time()
         _prospect(
             "train",
@@ -244,15 +259,14 @@ def _run(row: Row, data: Path, out: Path) -> None:
             str(data / "val"),
             "--out",
             str(checkpoint.parent),
-            *_flags(options),
+            *_flags(_trained(row)),
         )
         write_json(folder / "seconds.json", {"train": time.time() - began_s})
     if row.of is None and _tracks(row):
         chosen = [sys.executable, str(THRESHOLDS), "--checkpoint", str(checkpoint)]
-        options = _flags(STREAM | (row.stream or {}) | {"stream.speak_threshold": "1"})
+        options = _flags(_streamed(row) | {"stream.speak_threshold": "1"})
         subprocess.run([*chosen, "--data", str(data / "val"), *options], check=True)
     found = folder / f"{TEST}.jsonl"
-    stream = STREAM | (row.stream or {})
     _prospect(
         "predict",
         "--checkpoint",
@@ -261,7 +275,7 @@ def _run(row: Row, data: Path, out: Path) -> None:
         str(data / TEST),
         "--out",
         str(found),
-        *_flags(stream),
+        *_flags(_streamed(row)),
     )
     _prospect("score", str(found), "--out", str(folder / "scores.json"))
 
@@ -301,9 +315,7 @@ def _collect(row: Row, out: Path) -> None:
     results: dict[str, Any] = read_json(path) if path.exists() else {}
     results[row.name] = {
         "question": row.question,
-        "options": {**({} if row.of else {**(row.train or {})}), **(row.stream or {})},
-        "of": row.of,
-        "seed": row.seed,
+        **read_json(folder / OPTIONS),
         "seconds": read_json(folder / "seconds.json")["train"] if checked else None,
         "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
         "scores": {name: pooled[name] for name in (SCORES if _tracks(row) else SPOKEN)},

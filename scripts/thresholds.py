@@ -30,6 +30,7 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="validation data")
+    parser.add_argument("--split", help="of a folder that has several; all of it without")
     parser.add_argument("--out", type=Path, help="folder of the trials; beside the checkpoint")
     parser.add_argument("--stream", type=StreamConfig, default=StreamConfig(speak_threshold=1.0))
     given = parser.instantiate(parser.parse_args())
@@ -41,7 +42,8 @@ def main() -> None:
         path = out / f"update-{tried.update}-decline-{tried.decline}.json"
         limits = {"update_threshold": tried.update, "decline_prob": tried.decline}
         made = path.with_suffix(".jsonl")
-        stages.predict(given.checkpoint, given.data, made, stream=replace(given.stream, **limits))
+        stream = replace(given.stream, **limits)
+        stages.predict(given.checkpoint, given.data, made, split=given.split, stream=stream)
         stages.score((made,), path)
         scores = read_json(path)
         found: float = scores["transition_f1_5s"] + scores["joint_goal_accuracy"]
@@ -51,7 +53,7 @@ def main() -> None:
     best = max((replace(fitted, update=x, decline=FIRST) for x in UPDATE), key=worth)
     if checkpoint_model(given.checkpoint).write != "generate":
         best = max((replace(best, decline=x) for x in DECLINE), key=worth)
-    store_thresholds(given.checkpoint, replace(best, split=given.data.name))
+    store_thresholds(given.checkpoint, replace(best, split=given.split or given.data.name))
     write_json(out / "chosen.json", {"update": best.update, "decline": best.decline})
 
 

@@ -96,7 +96,7 @@ def test_predict_checks_the_data_before_it_loads_the_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prospect.stages.stream.open_features", lambda *_: (vision(data), 3))
-    config = {"schema": "checkpoint/1", "model": asdict(ModelConfig())}
+    config = {"schema": "checkpoint/2", "model": asdict(ModelConfig())}
     write_json(tmp_path / "model" / "prospect.json", config)  # there are no weights
     with pytest.raises(DataError, match="is missing: the data is not finished"):
         stages.predict(tmp_path / "model", data, tmp_path / "predictions.jsonl")

@@ -16,6 +16,7 @@ import yaml
 from prospect import clock
 from prospect.__main__ import main
 from prospect.dialogues import WRITERS, label, write_dialogues
+from prospect.errors import ProspectError
 from prospect.files import read_json, read_lines, read_records
 from prospect.frames.stores import write_arrow_frames
 from prospect.model.checkpoint import store_thresholds
@@ -23,9 +24,10 @@ from prospect.model.config import ModelConfig, Thresholds
 from prospect.samples.clips import cut, whole_clip
 from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.export import write_clips
-from prospect.stages import load_renderer
+from prospect.stages import load_renderer, train_together
 from prospect.toy.draw import draw
 from prospect.toy.world import annotations
+from prospect.train.config import TrainConfig
 from prospect.types import Clip, Prediction, Split
 
 HEADLINE = {
@@ -240,6 +242,36 @@ def test_existing_files_run_through_to_scores(
     clips = read_records(tmp_path / "run/data/old/clips.jsonl", Clip)
     tested = {clip.dialogue_id for clip in clips if clip.split == "test"}
     assert scores["about"]["num_streams_expected"] == len(tested) == 2 * 3
+
+
+def test_two_processes_train_and_the_run_goes_on(
+    tiny_llm: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(tiny_llm, tmp_path / "run") | {"processes": 2, "blind": False}
+    config["training"] = {"optim": {"epochs": 1, "batch_size": 1, "global_batch": 2}}
+    config["training"] |= {"dtype": "float32", "log_steps": 1, "save_steps": 1}  # type: ignore
+    assert main(["run", "--config", str(write_config(tmp_path, config))]) == 0
+    training = tmp_path / "run" / "training"
+    # each has generators of its own
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= {
+        path.name for path in (training / "checkpoint-2").iterdir()
+    }
+    assert read_json(tmp_path / "run" / "scores.json").keys() >= HEADLINE
+    capfd.readouterr()
+    # one goes on with what two have made
+    assert main(["run", "--config", str(write_config(tmp_path, config | {"processes": 1}))]) == 0
+    assert "training/checkpoint: up to date" in capfd.readouterr().err
+    assert main(["run", "--config", str(tmp_path / "config.yaml"), "--processes", "0"]) == 2
+    assert "processes is 0; it must be at least 1" in capfd.readouterr().err
+
+
+def test_what_fails_in_one_process_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out, nowhere = tmp_path / "out", (tmp_path / "nowhere",)
+    with pytest.raises(ProspectError, match="out: of 1 processes that train, one ended"):
+        train_together(1, nowhere, out, (), ModelConfig(), TrainConfig(), None)
+    assert f"no file {nowhere[0]}" in capfd.readouterr().err
 
 
 def test_a_run_folder_is_not_continued_with_other_settings(

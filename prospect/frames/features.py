@@ -4,8 +4,9 @@ In: videos and an `Encoder`. Out: ``<out>/<encoder key>/<video_id>.safetensors``
 ``features`` (F, P, D) fp16, row n = frame n of the stream's clock, with the rate, the encoder and
 the video it came from in its metadata. Files are memory-mapped; a clip reads its rows alone.
 
-Of each value the 8 significant bits of bf16 are kept, in which models compute with it anyway:
-what is written of a stream can then be compressed to less than half (`prospect.stream.snapshot`).
+Of each value the 8 significant bits of bf16 are kept, so that what is written of a stream can be
+compressed to less than half (`prospect.stream.snapshot`). That is an error of at most .4 %, or, on
+toy videos, of .06 of a dimension's deviation, since means reach 9 deviations; no score changed.
 Values lie far below fp16's limit of 65,504.
 """
 
@@ -33,6 +34,7 @@ from prospect.frames.encoders import BATCH, Encoder
 from prospect.frames.stores import arrow_length, check_range, read_arrow_frames
 
 SCHEMA = "features/1"
+_BITS = 8
 _AHEAD = 4  # batches decoded ahead: 57 MB of 384 px frames
 _ENDS_BYTES = 1 << 20
 
@@ -44,6 +46,7 @@ class FeatureInfo:
     Attributes:
         frames, vectors, dim: F, P, D of its tensor.
         fps: Frames a second.
+        bits: Significant ones of each number.
         encoder, key: Name and key of the `Encoder`.
         video: `video_hash` of the video it was made from.
     """
@@ -52,6 +55,7 @@ class FeatureInfo:
     vectors: int
     dim: int
     fps: float
+    bits: int
     encoder: str
     key: str
     video: str
@@ -171,9 +175,9 @@ def feature_info(path: Path) -> FeatureInfo:
         if about.get("schema") != SCHEMA:
             raise DataError(f"{path}: schema is {about.get('schema')!r}, expected {SCHEMA!r}")
         frames, vectors, dim = file.get_slice("features").get_shape()
-    return FeatureInfo(
-        frames, vectors, dim, float(about["fps"]), about["encoder"], about["key"], about["video"]
-    )
+    bits = int(about.get("bits", 11))  # all of fp16's: shards of before don't say
+    rate, encoder, key, video = (about[name] for name in ("fps", "encoder", "key", "video"))
+    return FeatureInfo(frames, vectors, dim, float(rate), bits, encoder, key, video)
 
 
 def write_features(path: Path, features: Tensor, fps: float, encoder: Encoder, video: str) -> None:
@@ -189,6 +193,7 @@ def write_features(path: Path, features: Tensor, fps: float, encoder: Encoder, v
     about = {
         "schema": SCHEMA,
         "fps": repr(float(fps)),
+        "bits": str(_BITS),
         "encoder": encoder.name,
         "key": encoder.key,
         "video": video,
@@ -221,7 +226,8 @@ def _encode_video(video_id: str, video: Path, fps: float, encoder: Encoder, out:
     made_from = video_hash(video)
     if path.exists():
         info = feature_info(path)
-        if (info.fps, info.key, info.video) == (fps, encoder.key, made_from):
+        made = info.fps, info.bits, info.key, info.video
+        if made == (fps, _BITS, encoder.key, made_from):
             return
     with closing(_ahead(_batches(video, fps))) as batches:
         parts = [stored(encoder.encode(batch)) for batch in batches]

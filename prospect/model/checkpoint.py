@@ -28,7 +28,7 @@ from prospect.model.config import ModelConfig, Thresholds
 from prospect.model.network import Network, build
 from prospect.samples.sequence import Renderer
 
-_SCHEMA = "checkpoint/1"
+_SCHEMA = "checkpoint/2"
 _WEIGHTS = "weights.safetensors"
 _CONFIG = "prospect.json"
 
@@ -71,8 +71,8 @@ def load_weights(network: Network, folder: Path) -> None:
     )
     if wrong:
         raise DataError(
-            f"{folder / _WEIGHTS}: {len(wrong)} weights don't fit the configuration, first "
-            f"{wrong[0]}; is {folder / _CONFIG} the one they were trained with?"
+            f"{folder / _WEIGHTS}: {len(wrong)} weights don't fit the model, first {wrong[0]}; "
+            "they are of other settings or of another version: train again, elsewhere"
         )
     for name, weight in state.items():
         weight.copy_(saved[name])
@@ -133,7 +133,10 @@ def _saved(folder: Path) -> dict[str, Any]:
     """The configuration as written, if it is of our schema."""
     saved: dict[str, Any] = read_json(folder / _CONFIG)
     if saved["schema"] != _SCHEMA:
-        raise DataError(f"{folder / _CONFIG}: schema {saved['schema']!r}, expected {_SCHEMA!r}")
+        raise DataError(
+            f"{folder / _CONFIG}: schema {saved['schema']!r}, expected {_SCHEMA!r}; train again "
+            "with this version"
+        )
     return saved
 
 
@@ -153,8 +156,8 @@ def load_checkpoint(folder: Path, dtype: torch.dtype) -> Checkpoint:
     config = checkpoint_model(folder)
     thresholds = checkpoint_thresholds(folder)
     network, renderer = build(config, saved["feature_dim"], dtype)
-    # adapters of a model of the same shapes would fit by name; checkpoints of before don't say
-    if saved.get("backbone", describe(network.llm)) != describe(network.llm):
+    # adapters of a model of the same shapes would fit by name
+    if saved["backbone"] != describe(network.llm):
         raise DataError(
             f"{folder} was trained on {saved['backbone']}, but {config.llm} is "
             f"{describe(network.llm)}; put the model it was trained on there"

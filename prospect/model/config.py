@@ -72,7 +72,8 @@ class ModelConfig:
         write: ``generate`` writes a transition token by token, ``point`` chooses it by comparing
             the frame with the step lines of the prompt (`prospect.model.point`), ``match``
             takes the step whose words the projected frame is nearest to, which needs few examples
-            once the projector is aligned by ``contrast``; legal in all ways.
+            once the projector is aligned by ``contrast``; legal in all ways. The last two learn how
+            far to go by the order of the list.
         roles: Headers of state and assistant turns: of the LLM's ``chat`` format, or ``tokens`` of
             their own.
         moves: The vocabulary of transitions, the one its data was labelled with; ``reopen`` is for

@@ -124,7 +124,7 @@ class Pointer(nn.Module):
             assert seen is not None
             assert self.weight is not None
             scores = wanted.mT + _GAIN * seen @ self.weight.mT
-        moves = legal[:, 1:].view(len(legal), -1, NUM_MOVES)
+        moves = legal[:, 1:].view(len(legal), legal.shape[1] // NUM_MOVES, NUM_MOVES)
         scores = scores + _GAIN * self.first * (moves & (moves.cumsum(1) == 1))
         found = torch.cat([self.stop(query), scores.flatten(1)], 1).float()
         return found.masked_fill(~legal, -torch.inf)

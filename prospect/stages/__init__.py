@@ -6,7 +6,7 @@ A data folder holds ``annotations.jsonl``, ``dialogues.jsonl``, ``states.jsonl``
 
 from prospect.stages.data import ToySplit, annotate, clips, dialogues, features, states, toy
 from prospect.stages.judge import agree, judge
-from prospect.stages.learn import train
+from prospect.stages.learn import train, train_together
 from prospect.stages.report import report
 from prospect.stages.score import score
 from prospect.stages.shared import (
@@ -43,4 +43,5 @@ __all__ = [
     "states",
     "toy",
     "train",
+    "train_together",
 ]

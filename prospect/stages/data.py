@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from prospect.clock import frame_count
 from prospect.dataset import write_dataset_manifest
@@ -97,12 +97,24 @@ def annotate(
 
     if splits not in SPLITTERS:
         raise ConfigError(f"no splits {splits!r}; there are {', '.join(SPLITTERS)}")
+    for split, count in (num_videos or {}).items():
+        if split not in get_args(Split) or count < 1:
+            raise ConfigError(
+                f"num_videos: {split}: {count}; name {', '.join(get_args(Split))}, each with at "
+                "least 1"
+            )
     adapted = read_dataset(dataset, root)
-    made = SPLITTERS[splits]([grouped(one) if group else one for one in adapted.annotations])
-    made = fewest(made, num_videos or {})
+    whole = SPLITTERS[splits]([grouped(one) if group else one for one in adapted.annotations])
+    made = fewest(whole, num_videos or {})
+    beyond = sorted({one.video_id for one in whole} - {one.video_id for one in made})
+    account = adapted.account
+    if beyond:
+        dropped = {**account.dropped, "beyond num_videos": len(whole) - len(made)}
+        account = Account(len(made), dropped)
     write_records(out / ANNOTATIONS, made)
-    write_account(out / ANNOTATIONS, adapted.account, adapted.listed)
-    say(f"{out / ANNOTATIONS}: {adapted.account}; rows: {adapted.rows}")
+    listed = [*adapted.listed, *(f"{video_id}: beyond num_videos" for video_id in beyond)]
+    write_account(out / ANNOTATIONS, account, listed)
+    say(f"{out / ANNOTATIONS}: {account}; rows: {adapted.rows}")
     if draw:
         draw_world(out)
 

@@ -1,10 +1,12 @@
 """From clips to a model."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from prospect.dataset import preflight
-from prospect.errors import ConfigError
+from prospect.errors import ConfigError, ProspectError
 from prospect.files import (
     as_yaml,
     read_text,
@@ -17,6 +19,8 @@ from prospect.provenance import about_this_machine
 from prospect.stages.shared import load_clips, open_features, say
 from prospect.train.config import TrainConfig
 from prospect.types import Clip
+
+_SETTINGS = "config.yaml"
 
 
 def train(
@@ -50,8 +54,8 @@ def train(
     if not val:
         checked = [item for folder in data for item in load_clips(folder, "val")]
     if not dry_run:
-        settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
-        _begin(out, as_yaml({**settings, "frames_root": frames_root}), [*learned, *checked])
+        settings = _as_given(data, out, val, model, training, frames_root)
+        _begin(out, settings, [*learned, *checked])
     vectors, feature_dim = open_features((*data, *val), model, frames_root)
     preflight((*data, *val), vectors)
     if dry_run:
@@ -63,9 +67,58 @@ def train(
     say(f"{folder}: trained on {mixed} clips{left}, validated on {len(checked)}")
 
 
+def train_together(
+    processes: int,
+    data: tuple[Path, ...],
+    out: Path,
+    val: tuple[Path, ...],
+    model: ModelConfig,
+    training: TrainConfig,
+    frames_root: Path | None,
+) -> None:
+    """`train` in processes of this machine, one a GPU where there are GPUs, under ``torchrun``.
+
+    Args:
+        processes: How many; the others are as for `train`.
+
+    Raises:
+        ProspectError: one of them ended early; it has said why.
+    """
+    write_text(out / _SETTINGS, _as_given(data, out, val, model, training, frames_root))
+    started = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    told = ["-m", "prospect", "train", "--config", str(out / _SETTINGS)]
+    done = subprocess.run([*started, "--nproc-per-node", str(processes), *told], check=False)
+    if done.returncode:
+        raise ProspectError(
+            f"{out}: of {processes} processes that train, one ended with an error, which stands "
+            "above; started again, the run goes on from its last checkpoint"
+        )
+
+
+def _as_given(
+    data: tuple[Path, ...],
+    out: Path,
+    val: tuple[Path, ...],
+    model: ModelConfig,
+    training: TrainConfig,
+    frames_root: Path | None,
+) -> str:
+    """The options of `train`, for its ``--config``."""
+    return as_yaml(
+        {
+            "data": data,
+            "out": out,
+            "val": val,
+            "model": model,
+            "training": training,
+            "frames_root": frames_root,
+        }
+    )
+
+
 def _begin(out: Path, settings: str, found: Sequence[Clip]) -> None:
     """Write what a run is made from; refuse to go on with a run of something else."""
-    made_from = {"config.yaml": settings, "clips.sha256": text_hash(repr(found))}
+    made_from = {_SETTINGS: settings, "clips.sha256": text_hash(repr(found))}
     for name, text in made_from.items():
         if (out / name).exists() and read_text(out / name) != text:
             raise ConfigError(

@@ -111,8 +111,7 @@ class LiveSession:
 
     def looking(self, frame: Image | Tensor) -> Job[FrameResult]:
         """`look` as a job of the assistant's engine."""
-        if not isinstance(frame, Tensor):
-            frame = self._encoded(frame)
+        frame = stored(frame if isinstance(frame, Tensor) else self._encoded(frame))
         expected = (self.encoder.vectors, self.encoder.dim)
         if frame.shape != expected:
             raise DataError(
@@ -123,7 +122,7 @@ class LiveSession:
         return result
 
     def _encoded(self, image: Image) -> Tensor:
-        """(P, E) fp16, as features are stored."""
+        """(P, E) of an image."""
         if image.ndim != 3 or image.shape[0] != image.shape[1] or not image.size:
             raise DataError(
                 f"a frame has shape {image.shape}; the model takes square RGB crops (H, H, 3), as "
@@ -131,7 +130,7 @@ class LiveSession:
             )
         # mirrored pictures and BGR turned to RGB are views that torch doesn't take
         rgb = torch.from_numpy(np.ascontiguousarray(image[None]))
-        return stored(self.encoder.encode(rgb)[0])
+        return self.encoder.encode(rgb)[0]
 
     def snapshot(self) -> bytes:
         """The session as bytes; see `prospect.stream.snapshot` and `Assistant.restore`."""

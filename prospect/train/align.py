@@ -53,7 +53,8 @@ def align(
         DataError: no clip says what is handled.
     """
     vectors, texts, which = _pairs(clips[:: -(-len(clips) // _CLIPS)], features)
-    words = network.llm.get_input_embeddings().weight.detach()
+    # 4-bit weights are on the GPU from the start, the projector is not
+    words = network.llm.get_input_embeddings().weight.detach().to(network.device)
     ids = [renderer.text(text) for text in texts]
     contrast = config.kind == "contrast"
     pool = torch.sum if contrast else torch.mean

@@ -14,21 +14,29 @@ from prospect.model.precision import default_device, resolve_dtype
 from prospect.train.config import TrainConfig
 
 
-def check(model: ModelConfig, config: TrainConfig) -> None:
+def check(model: ModelConfig, config: TrainConfig, processes: int | None = None) -> None:
     """Refuse settings that exclude each other, or that this machine can't train with.
+
+    Args:
+        model, config: The settings.
+        processes: Of this machine that will train; None: those that ``torchrun`` has started.
 
     Raises:
         ConfigError: such settings, or an LLM that can't be tuned like this.
         MissingError: the LLM, or a package that it needs, is not at hand.
     """
     resolve_dtype(config.dtype)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     gpus = torch.cuda.device_count()
+    if processes is not None and 0 < gpus < processes:
+        raise ConfigError(
+            f"processes is {processes}, but {gpus} GPUs are visible, and each needs one of its own"
+        )
+    processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
     if gpus > 1 and processes == 1:
         raise ConfigError(
-            f"{gpus} GPUs are visible, but this one process trains on one: start `torchrun "
-            f"--nproc-per-node {gpus} -m prospect train ...` on finished data (docs/scale.md), or "
-            "set CUDA_VISIBLE_DEVICES=0"
+            f"{gpus} GPUs are visible, but one process trains on one: give `prospect run` "
+            f"--processes {gpus}, start `torchrun --nproc-per-node {gpus} -m prospect train ...` "
+            "on finished data (docs/scale.md), or set CUDA_VISIBLE_DEVICES=0"
         )
     if config.decision_loss.pooled and model.decision == "heads":
         raise ConfigError(
@@ -66,8 +74,9 @@ def check(model: ModelConfig, config: TrainConfig) -> None:
 def _check_sharding(model: ModelConfig, config: TrainConfig, processes: int) -> None:
     if processes == 1:
         raise ConfigError(
-            "sharding is fsdp2, which shares weights out over processes, but there is one; start "
-            "with `torchrun --nproc-per-node N -m prospect train ...`, or leave it out"
+            "sharding is fsdp2, which shares weights out over processes, but there is one; give "
+            "`prospect run` --processes N, start `torchrun --nproc-per-node N -m prospect train "
+            "...`, or leave it out"
         )
     if model.tuning in ("full", "qlora"):
         raise ConfigError(

@@ -9,6 +9,8 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from prospect.errors import DataError, MissingError
@@ -38,7 +40,7 @@ def make_video(path: Path, seconds: int, shade: int = 0) -> Path:
 
 
 def brightness(frames: Tensor) -> Tensor:
-    return frames.float().mean(dim=(1, 2))[:, None]  # (F, 1, 3)
+    return frames.float().mean(dim=(1, 2))[:, None] / 3  # (F, 1, 3)
 
 
 @pytest.fixture
@@ -58,13 +60,26 @@ def test_every_frame_is_encoded_in_order(
     for video_id, video in items:
         path = feature_path(tmp_path / "out", "k1", video_id)
         frames = torch.from_numpy(np.stack(list(read_frames(video, 4))))
-        want = brightness(frames).half()
+        want = brightness(frames).bfloat16().half()
+        assert not want.equal(brightness(frames).half())
         info = feature_info(path)
         assert (info.frames, info.vectors, info.dim, info.fps) == (len(frames), 1, 3, 4.0)
+        assert info.bits == 8
+        assert torch.equal(features.encode_range(video, 4, encoder, 7, 19), want[7:19])
         assert (info.encoder, info.key) == ("brightness", "k1")
         assert torch.equal(load_features(path, 0, len(frames)), want)
         assert torch.equal(load_features(path, 7, 19), want[7:19])
         assert load_features(path, 5, 5).shape == (0, 1, 3)
+
+
+def test_stored_keeps_eight_bits_and_what_is_stored() -> None:
+    exact = torch.randn(10_000, generator=torch.Generator().manual_seed(0)) * 20
+    kept = features.stored(exact)
+    assert kept.dtype == torch.float16
+    error = ((kept.float() - exact) / exact).abs()
+    assert 2**-10 < error.max() <= 2**-8
+    assert torch.equal(features.stored(kept), kept)
+    assert torch.equal(features.stored(kept.float()), kept)
 
 
 def test_only_what_changed_is_encoded_again(
@@ -89,6 +104,14 @@ def test_only_what_changed_is_encoded_again(
     seen.clear()
     encode_videos(items, 2, counted, out)
     assert sum(seen) == 2 * (5 + 10 + 15)
+    seen.clear()
+    path = feature_path(out, "k1", "v0")
+    with safe_open(path, framework="pt") as shard:
+        of_before = {key: text for key, text in shard.metadata().items() if key != "bits"}
+        save_file({"features": shard.get_tensor("features")}, path, of_before)
+    assert feature_info(path).bits == 11
+    encode_videos(items, 2, counted, out)
+    assert sum(seen) == 2 * 5
     assert feature_info(feature_path(out, "k1", "v0")).fps == 2.0
 
 

@@ -40,4 +40,6 @@ def mode_model(llm: Path, mode: str, context_len: int = 4096) -> Checkpoint:
     config = replace(MODES[mode], llm=str(llm), context_len=context_len)
     torch.manual_seed(1)
     network, renderer = build(config, FEATURE_DIM, torch.float32)
+    if network.pointer is not None:  # it begins as nothing
+        torch.nn.init.normal_(network.pointer.first, std=0.02)
     return Checkpoint(network.eval(), renderer, config, Thresholds(), 2.0, {})

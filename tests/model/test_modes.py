@@ -102,6 +102,20 @@ def test_a_row_of_two_clips_gives_the_losses_of_two_rows(llm: Path, mode: str) -
     assert torch.equal(one.kinds, other.kinds)
 
 
+@pytest.mark.parametrize("together", ["padded", "packed"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_clip_without_transitions_teaches_the_rest(llm: Path, mode: str, together: str) -> None:
+    model = mode_model(llm, mode)
+    told = replace(random_stream(0, num_frames=14), events=(Event(5, speech="Good."),))
+    one = [(model.renderer.clip(told), torch.randn(14, 1, FEATURE_DIM))]
+    batch = Batch(**(collate(one, model.renderer.end_id) if together == "padded" else pack(one)))
+    losses = four_losses(model.network, batch, counts(batch.targets, batch.labels))
+    assert losses.state_gen == 0
+    assert losses.speak_gen > 0
+    losses.total(LossWeights()).backward()
+    assert torch.isfinite(losses.total(LossWeights()))
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_each_mode_comes_back_from_its_checkpoint(llm: Path, tmp_path: Path, mode: str) -> None:
     model = mode_model(llm, mode)

@@ -3,10 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from prospect.errors import ConfigError, DataError
+from prospect.frames.encoders import load_encoder
+from prospect.frames.features import stored
 from prospect.model.checkpoint import load_checkpoint, save_checkpoint, store_thresholds
 from prospect.model.config import LoraConfig, Thresholds
 from prospect.stream.config import Policy, StreamConfig
@@ -14,6 +17,8 @@ from prospect.stream.engine import make_engine
 from prospect.stream.session import Session
 from prospect.stream.snapshot import most_bytes, packed, restore, snapshot, unpacked
 from prospect.stream.unconstrained import counted
+from prospect.toy.draw import draw
+from prospect.toy.world import annotations
 from tests.clips import random_stream
 from tests.models import FEATURE_DIM, save_tiny_checkpoint, tiny_model, with_thresholds
 from tests.stream.test_engine import eager
@@ -76,6 +81,10 @@ def test_compressed_vectors_are_the_same(dtype: torch.dtype, shape: tuple[int, .
         unpacked(packed(vectors), (shape[0] + 1, *shape[1:]), name)
     with pytest.raises(DataError, match="damaged"):
         unpacked(b"x" + packed(vectors), shape, name)
+    other = "float32" if dtype != torch.float32 else "float16"
+    if shape[0]:
+        with pytest.raises(DataError, match="it is damaged"):
+            unpacked(packed(vectors), shape, other)
 
 
 def test_vectors_that_change_slowly_take_less() -> None:
@@ -84,6 +93,14 @@ def test_vectors_that_change_slowly_take_less() -> None:
     video = (looks.repeat_interleave(20, 0)).half()  # as a person who stands still for a while
     assert len(packed(video)) < video.nbytes / 5
     assert len(packed(torch.randn(100, 1, 200, generator=generator).half())) < 100 * 200 * 2
+
+
+def test_a_full_context_of_efficientnet_is_below_5_mb() -> None:
+    encoder = load_encoder("efficientnet-lite0")
+    video = draw(annotations("train", 1, 0)[0], 2.0)
+    frames = torch.from_numpy(np.stack([next(video) for _ in range(128)]))
+    vectors = stored(encoder.encode(frames))
+    assert len(packed(vectors)) * (4096 / 128) < 5e6
 
 
 def test_the_size_of_a_full_context_is_known_ahead(tiny_llm: Path) -> None:

@@ -32,7 +32,7 @@ def model(tiny_llm: Path) -> ModelConfig:
         ({}, {"decision_loss": DecisionLoss("plain", pooled=True)}, "choose decision: token"),
         ({"lora": LoraConfig(targets=("qproj",))}, {}, "has no module qproj"),
         ({"num_layers": 3}, {}, "num_layers is 3"),
-        ({}, {"sharding": "fsdp2"}, "there is one; start with `torchrun"),
+        ({}, {"sharding": "fsdp2"}, "there is one; give `prospect run` --processes N"),
     ],
 )
 def test_what_a_cpu_process_refuses(
@@ -142,3 +142,12 @@ def test_only_the_alignment_teaches_a_matcher(tiny_llm: Path) -> None:
     for align in (AlignConfig(), AlignConfig(steps=5)):
         with pytest.raises(ConfigError, match=r"match, but align is cosine for [05] steps"):
             checks.check(model, TrainConfig(dtype="float32", align=align))
+
+
+def test_as_many_processes_as_gpus(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="give `prospect run` --processes 2"):
+        checks.check(model, TrainConfig(), 1)
+    with pytest.raises(ConfigError, match="processes is 3, but 2 GPUs are visible"):
+        checks.check(model, TrainConfig(), 3)
+    checks.check(model, TrainConfig(), 2)
