@@ -81,7 +81,7 @@ def _study(question: str) -> str:
     found = read_json(RESULTS / "study.json")
     names = [name for name, row in found.items() if row["question"] == question]
     streamed = {found[name]["of"] for name in names} - {None}
-    rows = {name: _measured(found[name]) for name in sorted(streamed)}
+    rows = {name: _measured(found[name]) for name in sorted(streamed & found.keys())}
     trained = [name for name in names if found[name]["of"] is None]
     if trained:
         trained.insert(0, next(iter(found)))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from prospect.files import read_json, write_json
+from prospect.shipped import SHIPPED, training_folder
 from prospect.train.log import LOG, read_log
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
@@ -93,7 +94,7 @@ class Row:
         name: Of the row.
         train: Options that differ from `BASE`.
         stream: Options of `prospect predict`.
-        of: Streams the model of this row instead of training one.
+        of: Streams the model of this row, or one that comes with the package, instead of training.
         clips: ``2048``: the data folders as they are; else how they are cut anew (`CLIPS`).
         seeds: Of trainings; the first one bears the row's name alone.
         seed: Of this one.
@@ -127,6 +128,7 @@ ASKED = (
         clips="768 summaries",
         seeds=3,
     ),
+    Row("And with all 30 layers?", "the shipped model", of="demo"),
     Row(
         "And with all 30 layers?",
         "summaries, token decision at 768 tokens, 30 layers",
@@ -134,6 +136,7 @@ ASKED = (
         SUMMARIZED,
         clips="768 summaries",
     ),
+    Row("What should sentences weigh?", "speech weight .5", {"training.losses.speak_gen": "0.5"}),
     Row(
         "What should sentences weigh?",
         "speech weight .5 at 512 tokens",
@@ -229,6 +232,15 @@ def _streamed(row: Row) -> dict[str, str]:
     return {**STREAM, **(row.stream or {})}
 
 
+def _training(row: Row, out: Path) -> Path:
+    """The training whose model it streams."""
+    return (
+        training_folder(Path(row.of))
+        if row.of in SHIPPED
+        else _folder(row.of or row.name, out) / "training"
+    )
+
+
 def _tracks(row: Row) -> bool:
     """Whether it tells a state."""
     return row.clips in ("2048", "512")
@@ -248,7 +260,7 @@ def _run(row: Row, data: Path, out: Path) -> None:
     if (folder / "scores.json").exists():
         return
     data = _cut(row.clips, data, out)
-    checkpoint = _folder(row.of or row.name, out) / "training" / "checkpoint"
+    checkpoint = _training(row, out) / "checkpoint"
     if row.of is None and not checkpoint.exists():
         began_s = time.time()
         _prospect(
@@ -308,15 +320,15 @@ def _collect(row: Row, out: Path) -> None:
     folder = _folder(row.name, out)
     pooled = read_json(folder / "scores.json")["systems"]["prospect"]["groups"]["pooled"]
     checked: dict[str, Any] = {}
-    if row.of is None:
-        logged = read_log(folder / "training" / LOG)
+    if row.of is None or row.of in SHIPPED:
+        logged = read_log(_training(row, out) / LOG)
         checked = [line for line in logged if "eval_loss" in line][-1]
     path = RESULTS / "study.json"
     results: dict[str, Any] = read_json(path) if path.exists() else {}
     results[row.name] = {
         "question": row.question,
         **read_json(folder / OPTIONS),
-        "seconds": read_json(folder / "seconds.json")["train"] if checked else None,
+        "seconds": read_json(folder / "seconds.json")["train"] if row.of is None else None,
         "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
         "scores": {name: pooled[name] for name in (SCORES if _tracks(row) else SPOKEN)},
     }
