@@ -247,7 +247,7 @@ def _tracks(row: Row) -> bool:
 
 
 def _folder(name: str, out: Path) -> Path:
-    return out / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return out / re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")  # rho 1 is not rho .1
 
 
 def _run(row: Row, data: Path, out: Path) -> None:
