@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 
 help:
 	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (2 minutes)"
-	@echo "make test    the tests (at most 8 minutes on 2 cores)"
+	@echo "make test    the tests (10 minutes on 2 cores)"
 	@echo "make extras  the tests of 4-bit weights and of ZeRO, with what they need"
 	@echo "make check   format, lint and types"
 	@echo "make soak    the long tests"

@@ -262,7 +262,7 @@ def _train(
             if config.processes == 1:
                 stages.train(*made_of)
             else:
-                stages.train_together(config.processes, *made_of)
+                stages.train_together(config.processes, out, stages.train_options(*made_of))
 
     _stage(out / "checkpoint", inputs, fit)
 

@@ -24,7 +24,7 @@ from prospect.model.config import ModelConfig, Thresholds
 from prospect.samples.clips import cut, whole_clip
 from prospect.samples.legacy.checks import Limits
 from prospect.samples.legacy.export import write_clips
-from prospect.stages import load_renderer, train_together
+from prospect.stages import load_renderer, train_options, train_together
 from prospect.toy.draw import draw
 from prospect.toy.world import annotations
 from prospect.train.config import TrainConfig
@@ -269,8 +269,9 @@ def test_what_fails_in_one_process_is_told(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out, nowhere = tmp_path / "out", (tmp_path / "nowhere",)
+    options = train_options(nowhere, out, (), ModelConfig(), TrainConfig(), None)
     with pytest.raises(ProspectError, match="out: of 1 processes that train, one ended"):
-        train_together(1, nowhere, out, (), ModelConfig(), TrainConfig(), None)
+        train_together(1, out, options)
     assert f"no file {nowhere[0]}" in capfd.readouterr().err
 
 

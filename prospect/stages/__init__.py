@@ -6,7 +6,7 @@ A data folder holds ``annotations.jsonl``, ``dialogues.jsonl``, ``states.jsonl``
 
 from prospect.stages.data import ToySplit, annotate, clips, dialogues, features, states, toy
 from prospect.stages.judge import agree, judge
-from prospect.stages.learn import train, train_together
+from prospect.stages.learn import train, train_options, train_together
 from prospect.stages.report import report
 from prospect.stages.score import score
 from prospect.stages.shared import (
@@ -43,5 +43,6 @@ __all__ = [
     "states",
     "toy",
     "train",
+    "train_options",
     "train_together",
 ]

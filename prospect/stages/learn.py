@@ -54,7 +54,7 @@ def train(
     if not val:
         checked = [item for folder in data for item in load_clips(folder, "val")]
     if not dry_run:
-        settings = _as_given(data, out, val, model, training, frames_root)
+        settings = train_options(data, out, val, model, training, frames_root)
         _begin(out, settings, [*learned, *checked])
     vectors, feature_dim = open_features((*data, *val), model, frames_root)
     preflight((*data, *val), vectors)
@@ -67,24 +67,31 @@ def train(
     say(f"{folder}: trained on {mixed} clips{left}, validated on {len(checked)}")
 
 
-def train_together(
-    processes: int,
+def train_options(
     data: tuple[Path, ...],
     out: Path,
     val: tuple[Path, ...],
     model: ModelConfig,
     training: TrainConfig,
     frames_root: Path | None,
-) -> None:
+) -> str:
+    """The options of `train` as the text of a file for its ``--config``."""
+    settings = {"data": data, "out": out, "val": val, "model": model, "training": training}
+    return as_yaml({**settings, "frames_root": frames_root})
+
+
+def train_together(processes: int, out: Path, options: str) -> None:
     """`train` in processes of this machine, one a GPU where there are GPUs, under ``torchrun``.
 
     Args:
-        processes: How many; the others are as for `train`.
+        processes: How many.
+        out: Run folder.
+        options: Of `train_options`, for the same folder.
 
     Raises:
         ProspectError: one of them ended early; it has said why.
     """
-    write_text(out / _SETTINGS, _as_given(data, out, val, model, training, frames_root))
+    write_text(out / _SETTINGS, options)
     started = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     told = ["-m", "prospect", "train", "--config", str(out / _SETTINGS)]
     done = subprocess.run([*started, "--nproc-per-node", str(processes), *told], check=False)
@@ -93,27 +100,6 @@ def train_together(
             f"{out}: of {processes} processes that train, one ended with an error, which stands "
             "above; started again, the run goes on from its last checkpoint"
         )
-
-
-def _as_given(
-    data: tuple[Path, ...],
-    out: Path,
-    val: tuple[Path, ...],
-    model: ModelConfig,
-    training: TrainConfig,
-    frames_root: Path | None,
-) -> str:
-    """The options of `train`, for its ``--config``."""
-    return as_yaml(
-        {
-            "data": data,
-            "out": out,
-            "val": val,
-            "model": model,
-            "training": training,
-            "frames_root": frames_root,
-        }
-    )
 
 
 def _begin(out: Path, settings: str, found: Sequence[Clip]) -> None:

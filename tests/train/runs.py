@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from prospect.files import parse, read_lines
+from prospect.files import check_manifest, parse, read_lines
 from prospect.model.config import LoraConfig, ModelConfig
 from prospect.samples.plan import Source
 from prospect.train.config import TrainConfig
@@ -71,6 +72,17 @@ def rows(out: Path, kind: str = "loss") -> list[dict[str, Any]]:
 def losses(out: Path) -> list[float]:
     """The training losses."""
     return [row["loss"] for row in rows(out)]
+
+
+def differing(run: Path, other: Path) -> list[str]:
+    """Weights of two finished models that aren't the same up to 1e-4; what only one has, too."""
+    for folder in ("checkpoint", "best", "checkpoint-6"):
+        check_manifest(run / folder)
+    ours, theirs = (load_file(one / "checkpoint" / "weights.safetensors") for one in (run, other))
+    alone = ours.keys() ^ theirs.keys()
+    both = ours.keys() & theirs.keys()
+    far = [n for n in both if not torch.allclose(ours[n], theirs[n], atol=1e-4, rtol=1e-3)]
+    return sorted([*alone, *far])
 
 
 def start(processes: int, out: Path, llm: Path, changed: dict[str, Any]) -> str:
