@@ -64,7 +64,8 @@ class StreamBench:
             the scripted toy sentences.
         feature_dim: Width of the frame vectors.
         dtypes: Of weights and arithmetic, one after the other; ``bench long`` takes the first.
-        long_s: Length of the stream of ``bench long``, two hours.
+        long_s: Length of a stream of ``bench long``, two hours.
+        long_runs: Streams of ``bench long`` under every policy, with this seed and the next ones.
         num_threads: On the CPU; None takes torch's choice.
         seed: Of dialogues, weights and frame vectors.
     """
@@ -79,5 +80,6 @@ class StreamBench:
     feature_dim: int = 1280
     dtypes: tuple[str, ...] = ("bfloat16", "float32")
     long_s: float = 7200.0
+    long_runs: int = 3
     num_threads: int | None = None
     seed: int = 0

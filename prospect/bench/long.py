@@ -1,7 +1,7 @@
-"""A two-hour stream under every context policy: does time or memory grow?
+"""Two-hour streams under every context policy: does time or memory grow?
 
-In: settings. Out: for each policy, watched in a process of its own, the time of a frame and the
-memory of every whole cycle, a context from its beginning until it was made room in.
+In: settings. Out: for each policy and seed, watched in a process of its own, the time of a frame
+and the memory of every whole cycle, a context from its beginning until it was made room in.
 
     prospect bench long --out long.json --stream.num_threads 1 --stream.model.num_layers 8
 """
@@ -9,6 +9,7 @@ memory of every whole cycle, a context from its beginning until it was made room
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -35,28 +36,34 @@ _FLAT = 0.1  # how much the last cycles may differ from the first ones
 
 
 def bench_long(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any]]:
-    """Watch one long stream under every policy.
+    """Watch some long streams under every policy.
 
     Returns:
-        By one of `WAYS`, the time of a frame in the last third of the whole cycles over that in
-        the first third, medians over cycles; and the curves.
+        By one of `WAYS`, the median over its streams of how long a frame takes in the last third
+        of the whole cycles over that in the first third, itself of medians; and of each way a list
+        with what `watch_long` found of every stream.
 
     Raises:
         ConfigError: a policy whose context was full less than twice.
     """
-    curves: dict[str, dict[str, Any]] = {}
+    seeds = range(settings.seed, settings.seed + settings.long_runs)
+    details: dict[str, Any] = {"settings": repr(settings)}
+    ratios: dict[str, float] = {}
     for name, way in WAYS.items():
-        curves[name] = found = alone(watch_long, settings, *way)
-        first, last = thirds(found["memory_bytes"])
-        say(
-            f"{name}: {found['frames_per_s']:.1f} frames/s, {len(found['refreshes'])} whole "
-            f"cycles; time of a frame, last over first third: {found['time_ratio']:.3f}, "
-            f"{'flat' if found['flat'] else 'NOT flat'}; memory over the weights "
-            f"{first / 1e6:.1f} and {last / 1e6:.1f} MB, {found['bytes_per_frame']:.0f} bytes a "
-            "frame"
-        )
-    ratios = {f"long_{name}_time_ratio": curve["time_ratio"] for name, curve in curves.items()}
-    return ratios, {**curves, "settings": repr(settings)}
+        details[name] = runs = []
+        for seed in seeds:
+            found = alone(watch_long, replace(settings, seed=seed), *way)
+            runs.append(found)
+            first, last = thirds(found["memory_bytes"])
+            say(
+                f"{name}, seed {seed}: {found['frames_per_s']:.1f} frames/s, "
+                f"{len(found['refreshes'])} whole cycles; time of a frame, last over first third: "
+                f"{found['time_ratio']:.3f}, {'flat' if found['flat'] else 'NOT flat'}; memory "
+                f"over the weights {first / 1e6:.1f} and {last / 1e6:.1f} MB, "
+                f"{found['bytes_per_frame']:.0f} bytes a frame"
+            )
+        ratios[f"long_{name}_time_ratio"] = statistics.median(run["time_ratio"] for run in runs)
+    return ratios, details
 
 
 class Curves(NamedTuple):
