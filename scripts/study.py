@@ -1,11 +1,12 @@
 """The study: what each choice is worth, on toy videos, one line of options a row.
 
 Every row is trained on the same videos for the same number of steps and then streams videos of
-unseen tasks, self-fed. What is finished is kept, so a stopped study goes on where it was; each
-finished row goes into ``docs/results/study.json``, from which ``scripts/results.py`` writes tables.
+unseen tasks, self-fed; rows of other frames (`DRAWN`) on as many tokens. What is finished is kept,
+so a stopped study goes on where it was; each finished row goes into ``docs/results/study.json``,
+from which ``scripts/results.py`` writes tables.
 
-    prospect run --config presets/toy.yaml     # its data are the study's
-    python scripts/study.py --data runs/toy/data --out runs/study
+    prospect run --config presets/study.yaml   # draws the videos
+    python scripts/study.py --data runs/study/data --out runs/study
 """
 
 import argparse
@@ -24,7 +25,9 @@ from prospect.files import read_json, write_json
 from prospect.shipped import SHIPPED, training_folder
 from prospect.train.log import LOG, read_log
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+PRESET = ROOT / "presets" / "study.yaml"
 THRESHOLDS = Path(__file__).with_name("thresholds.py")
 TEST = "unseen"
 OPTIONS = "options.json"
@@ -83,6 +86,8 @@ DROP_MIDDLE = {"stream.policy": "drop_middle", "stream.kept_tokens": "128"}
 CENTRAL = "Ours or ProAssist's way?"
 POLICIES = "Which context policy?"
 RHO = "How many silent frames?"
+VECTORS = "How many vectors a frame?"
+FPS = "How many frames a second?"
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,8 @@ class Row:
         train: Options that differ from `BASE`.
         stream: Options of `prospect predict`.
         of: Streams the model of this row, or one that comes with the package, instead of training.
-        clips: ``2048``: the data folders as they are; else how they are cut anew (`CLIPS`).
+        clips: ``2048``: the data folders as they are; else how they are cut (`CLIPS`) or drawn
+            (`DRAWN`) anew.
         seeds: Of trainings; the first one bears the row's name alone.
         seed: Of this one.
     """
@@ -116,6 +122,14 @@ CLIPS = {
     "talk, no state": ("--model.context_len", "2048", "--variants", "[no_state]"),
     "talk, no knowledge": ("--model.context_len", "2048", "--variants", "[no_knowledge]"),
 }
+
+DRAWN = {
+    "5 vectors": ("110", "--model.vectors_per_frame", "5"),
+    "10 vectors": ("60", "--model.vectors_per_frame", "10"),
+    "1 frame/s": ("390", "--fps", "1"),
+    "4 frames/s": ("205", "--fps", "4"),
+}
+"""Training videos, so many that they have the tokens of the others' 300, and how to draw them."""
 
 ASKED = (
     Row("Ours", "ours", seeds=3),
@@ -189,6 +203,10 @@ ASKED = (
     Row("Which decision loss?", "plain", {"training.decision_loss.kind": "plain"}),
     Row("Which decision loss?", "focal", {"training.decision_loss.kind": "focal"}),
     Row("Are permuted lists needed?", "permuted lists and ids", {"training.permute_steps": "both"}),
+    Row(VECTORS, "5 vectors", {"model.vectors_per_frame": "5"}, clips="5 vectors"),
+    Row(VECTORS, "10 vectors", {"model.vectors_per_frame": "10"}, clips="10 vectors"),
+    Row(FPS, "1 frame/s", clips="1 frame/s"),
+    Row(FPS, "4 frames/s", clips="4 frames/s"),
     Row("How large an adapter?", "rank 4", {"model.lora.rank": "4", "model.lora.alpha": "8"}),
     Row("How large an adapter?", "rank 64", {"model.lora.rank": "64", "model.lora.alpha": "128"}),
     Row("How deep?", "2 layers", {"model.num_layers": "2"}),
@@ -243,7 +261,7 @@ def _training(row: Row, out: Path) -> Path:
 
 def _tracks(row: Row) -> bool:
     """Whether it tells a state."""
-    return row.clips in ("2048", "512")
+    return row.clips in ("2048", "512", *DRAWN)
 
 
 def _folder(name: str, out: Path) -> Path:
@@ -259,7 +277,7 @@ def _run(row: Row, data: Path, out: Path) -> None:
     write_json(folder / OPTIONS, asked)
     if (folder / "scores.json").exists():
         return
-    data = _cut(row.clips, data, out)
+    data = _data(row.clips, data, out)
     checkpoint = _training(row, out) / "checkpoint"
     if row.of is None and not checkpoint.exists():
         began_s = time.time()
@@ -292,11 +310,17 @@ def _run(row: Row, data: Path, out: Path) -> None:
     _prospect("score", str(found), "--out", str(folder / "scores.json"))
 
 
-def _cut(clips: str, data: Path, out: Path) -> Path:
-    """The data folders, their clips cut anew for another context; videos are linked."""
+def _data(clips: str, data: Path, out: Path) -> Path:
+    """The data folders; of other clips cut anew, with links to the videos, or drawn anew."""
     if clips == "2048":
         return data
     there = _folder(f"data {clips}", out)
+    if clips in DRAWN:
+        num_videos, *options = DRAWN[clips]
+        train = f"{{split: train, num_videos: {num_videos}, seed: 0}}"
+        drawn = ("--data.train.toy", train, *options)
+        _prospect("run", "--config", str(PRESET), "--out", str(there), *drawn)
+        return there / "data"
     for name in ("train", "val", TEST):
         if not (there / name / "cut").exists():
             shutil.rmtree(there / name, ignore_errors=True)
