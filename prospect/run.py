@@ -34,6 +34,7 @@ from prospect.run_config import DataConfig, RunConfig
 from prospect.shipped import training_folder
 from prospect.stages import ANNOTATIONS, CLIPS, say
 from prospect.stages.score import score_records
+from prospect.stages.thresholds import CHOSEN
 from prospect.toy.world import write_world
 from prospect.train.config import TrainConfig
 from prospect.types import Prediction, Split
@@ -79,6 +80,8 @@ def run(config: RunConfig) -> None:
     checked = _selected(config, folders, "val")
     training = config.out / "training"
     _train(config, learned, checked, training, made)
+    if config.thresholds == "streams":
+        _thresholds(config, learned, checked, training, made)
     files = _predictions(config, folders, learned, training)
     scored = config.out / "scores.json"
     inputs = {path.name: file_hash(path) for path in files}
@@ -265,6 +268,30 @@ def _train(
                 stages.train_together(config.processes, out, stages.train_options(*made_of))
 
     _stage(out / "checkpoint", inputs, fit)
+
+
+def _thresholds(
+    config: RunConfig,
+    learned: Sequence[Path],
+    checked: tuple[Path, ...],
+    training: Path,
+    made: Mapping[str, str],
+) -> None:
+    """Choose thresholds by streams; who stores others afterwards keeps them."""
+    inputs = {
+        "training": file_hash(training / _BEGUN),
+        "stream": _hash(config.stream),
+        **{name: made[name] for name in config.val},
+    }
+    out = training / "thresholds"
+    split: Split | None = "val" if checked[0] in learned else None
+    _stage(
+        out / CHOSEN,
+        inputs,
+        lambda: stages.thresholds(
+            training / "checkpoint", checked, split, out, config.stream, config.training.dtype
+        ),
+    )
 
 
 def _predictions(

@@ -7,6 +7,7 @@ In: a YAML file. Out: a `RunConfig` for `prospect.run.run`.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from prospect.dialogues.llm import LLMSettings
 from prospect.dialogues.quality import Rules
@@ -100,6 +101,8 @@ class RunConfig:
         user_types: One dialogue a video for each; a type may be named several times.
         seed: Of dialogues and cuts.
         model, training, stream: As in the stages; states are labelled with ``model.moves``.
+        thresholds: Of the shown model: ``sweep`` takes those that the training ended with,
+            ``streams`` chooses by streams of `val` (`prospect thresholds`).
         blind: Also stream with the eyes shut, as a baseline.
         variants: What is made of each dialogue, see `prospect clips`.
         rules: Which dialogues are good enough to be cut; None takes all.
@@ -120,6 +123,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
+    thresholds: Literal["sweep", "streams"] = "sweep"
     blind: bool = True
     variants: tuple[str, ...] = ("dialogue",)
     rules: Rules | None = None
@@ -129,3 +133,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ConfigError(f"processes is {self.processes}; it must be at least 1")
+        if self.thresholds == "streams" and not self.val:
+            raise ConfigError("thresholds: streams needs validation videos; name them in val")
+        if self.thresholds == "streams" and 0 < len({*self.val} & {*self.train}) < len(self.val):
+            raise ConfigError(
+                f"thresholds: streams, and of val ({', '.join(self.val)}) only some are trained on "
+                "too, which give their own split; name folders of one kind"
+            )

@@ -28,7 +28,6 @@ from prospect.train.log import LOG, read_log
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PRESET = ROOT / "presets" / "study.yaml"
-THRESHOLDS = Path(__file__).with_name("thresholds.py")
 TEST = "unseen"
 OPTIONS = "options.json"
 SPOKEN = ("speak_decision_f1", "speech_f1")
@@ -293,9 +292,8 @@ def _run(row: Row, data: Path, out: Path) -> None:
         )
         write_json(folder / "seconds.json", {"train": time.time() - began_s})
     if row.of is None and _tracks(row):
-        chosen = [sys.executable, str(THRESHOLDS), "--checkpoint", str(checkpoint)]
-        options = _flags(_streamed(row) | {"stream.speak_threshold": "1"})
-        subprocess.run([*chosen, "--data", str(data / "val"), *options], check=True)
+        val = ("--checkpoint", str(checkpoint), "--data", str(data / "val"))
+        _prospect("thresholds", *val, *_flags(_streamed(row)))
     found = folder / f"{TEST}.jsonl"
     _prospect(
         "predict",

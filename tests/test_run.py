@@ -19,7 +19,7 @@ from prospect.dialogues import WRITERS, label, write_dialogues
 from prospect.errors import ProspectError
 from prospect.files import read_json, read_lines, read_records
 from prospect.frames.stores import write_arrow_frames
-from prospect.model.checkpoint import store_thresholds
+from prospect.model.checkpoint import checkpoint_thresholds, store_thresholds
 from prospect.model.config import ModelConfig, Thresholds
 from prospect.samples.clips import cut, whole_clip
 from prospect.samples.legacy.checks import Limits
@@ -164,6 +164,28 @@ def test_other_thresholds_are_streamed_not_trained(
     assert f"{out / 'training' / 'checkpoint'}: up to date" in capsys.readouterr().err
     made = read_records(out / "predictions" / "test.prospect.jsonl", Prediction)
     assert {prediction.speak_threshold for prediction in made} == {0.6}
+
+
+def test_a_run_may_choose_thresholds_by_streams_once(
+    unbroken: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    config = settings(tiny_llm, out) | {"thresholds": "streams"}
+    del config["stream"]["update_threshold"]  # type: ignore[attr-defined]
+    path = write_config(tmp_path, config)
+    assert main(["run", "--config", str(path)]) == 0
+    chosen = checkpoint_thresholds(out / "training" / "checkpoint")
+    assert chosen.split == "val"
+    assert read_json(out / "training" / "thresholds" / "chosen.json")["update"] == chosen.update
+    assert f"{out / 'training' / 'checkpoint'}: up to date" in capsys.readouterr().err
+    made = read_records(out / "predictions" / "test.prospect.jsonl", Prediction)
+    assert {prediction.update_threshold for prediction in made} == {chosen.update}
+    assert main(["run", "--config", str(path)]) == 0
+    assert "update 0.95" not in capsys.readouterr().err
+    without = write_config(tmp_path, config | {"val": []})
+    assert main(["run", "--config", str(without)]) == 2
+    assert "needs validation videos" in capsys.readouterr().err
 
 
 def test_a_killed_run_ends_with_the_same_losses_and_predictions(

@@ -20,6 +20,7 @@ from prospect.stages.shared import (
     say,
 )
 from prospect.stages.stream import predict
+from prospect.stages.thresholds import thresholds
 
 __all__ = [
     "ANNOTATIONS",
@@ -41,6 +42,7 @@ __all__ = [
     "say",
     "score",
     "states",
+    "thresholds",
     "toy",
     "train",
     "train_options",

@@ -12,12 +12,13 @@ import torch
 
 from prospect.__main__ import main, parse
 from prospect.errors import ConfigError
-from prospect.files import read_records, write_records
+from prospect.files import read_json, read_records, write_records
 from prospect.metrics.decisions import fit
 from prospect.model.checkpoint import checkpoint_thresholds, load_checkpoint, save_checkpoint
 from prospect.model.config import Thresholds
 from prospect.samples.legacy.proassist_results import read_proassist_results
 from prospect.stages.stream import _shares
+from prospect.stages.thresholds import UPDATE
 from prospect.stream.remote import PROMPT_HASH
 from prospect.types import Clip, Prediction
 from tests.clips import random_stream
@@ -98,6 +99,27 @@ def test_a_sweep_stores_what_was_fitted_and_nothing_else(
     assert after.thresholds == found
     weights = after.network.trainable_state()
     assert all(torch.equal(one, weights[n]) for n, one in before.network.trainable_state().items())
+
+
+def test_thresholds_by_streams_are_the_best_of_what_was_tried(
+    data: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    before = checkpoint_thresholds(checkpoint)
+    args = ["thresholds", "--checkpoint", str(checkpoint), "--data", str(data), "--split", "val"]
+    assert main([*args, "--dtype", "float32"]) == 0
+    tried = {}
+    for update in UPDATE:  # it writes its transitions, so nothing is tried of declining
+        path = tmp_path / "thresholds" / f"update-{update}-decline-0.2.json"
+        made = read_records(path.with_suffix(".0.jsonl"), Prediction)
+        assert {one.update_threshold for one in made} == {update}
+        assert {one.split for one in made} == {"val"}
+        assert not any(event.speech for one in made for event in one.events)
+        scores = read_json(path)
+        tried[update] = scores["transition_f1_5s"] + scores["joint_goal_accuracy"]
+    found = checkpoint_thresholds(checkpoint)
+    assert tried[found.update] == max(tried.values())
+    assert found == replace(before, update=found.update, decline=0.2, split="val")
+    assert load_checkpoint(checkpoint, torch.float32).thresholds == found
 
 
 @pytest.mark.parametrize(
