@@ -6,7 +6,7 @@ thresholds that would have been best.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -198,11 +198,12 @@ def fit(predictions: Sequence[Prediction], decision: Decision) -> Fit:
         for rearm in REARMS
         for gap_s in GAPS_S
     ]
-    tried = [(rule, _f1(predictions, decision, rule)) for rule in rules]
+    tried = [(rule, count_fired(predictions, decision, rule).f1) for rule in rules]
     enough = max(f1 for _, f1 in tried) - SIMPLER_F1
     rule, f1 = next((rule, f1) for rule, f1 in tried if f1 >= enough)
     clock_f1 = max(
-        _f1(predictions, decision, DecisionRule(min_gap_s=gap_s), blind=True) for gap_s in GAPS_S
+        count_fired(predictions, decision, DecisionRule(min_gap_s=gap_s), blind=True).f1
+        for gap_s in GAPS_S
     )
     return Fit(rule, f1, plain_f1, clock_f1)
 
@@ -211,14 +212,50 @@ def _curve(
     predictions: Sequence[Prediction], decision: Decision
 ) -> tuple[tuple[float, float], ...]:
     """(threshold, F1) of every threshold alone."""
-    return tuple((one, _f1(predictions, decision, DecisionRule(one))) for one in THRESHOLDS)
+    return tuple(
+        (one, count_fired(predictions, decision, DecisionRule(one)).f1) for one in THRESHOLDS
+    )
 
 
-def _f1(
+class Counts(NamedTuple):
+    """Moments decided, moments due, and how many of them match one to one within `TAU_S`."""
+
+    hits: int
+    decided: int
+    due: int
+
+    @property
+    def precision(self) -> float:
+        """1 where nothing is decided."""
+        return self.hits / self.decided if self.decided else 1.0
+
+    @property
+    def recall(self) -> float:
+        """1 where nothing is due."""
+        return self.hits / self.due if self.due else 1.0
+
+    @property
+    def f1(self) -> float:
+        """1 where nothing is decided or due."""
+        both = self.decided + self.due
+        return 2 * self.hits / both if both else 1.0
+
+
+def count_fired(
     predictions: Sequence[Prediction], decision: Decision, rule: DecisionRule, blind: bool = False
-) -> float:
-    """Of the moments at which a rule fires; ``blind`` takes every frame for certain."""
-    hits = decided = 0
+) -> Counts:
+    """Moments at which a rule fires on the recorded probabilities.
+
+    Args:
+        predictions: Of one system.
+        decision: Whose probabilities.
+        rule: That fires.
+        blind: Take every frame for certain.
+
+    Raises:
+        DataError: a prediction without probabilities.
+    """
+    hits = decided = due = 0
     for prediction in predictions:
         probs = probabilities(prediction, decision)
         if not len(probs):
@@ -227,12 +264,13 @@ def _f1(
             )
         fired = fire(np.ones_like(probs) if blind else probs, rule, prediction.fps)
         did = (np.flatnonzero(fired) + prediction.start_frame).tolist()
-        due = moments(prediction.references, decision)
+        wanted = moments(prediction.references, decision)
         tolerance = frames_of(TAU_S, prediction.fps)
+        # told references stand in the context, and must not be answered after the fact
         late = tolerance if prediction.fed == "self" else 0
-        hits += count_pairs(did, due, (-late, tolerance))
-        decided += len(did) + len(due)
-    return 2 * hits / decided if decided else 1.0
+        hits += count_pairs(did, wanted, (-late, tolerance))
+        decided, due = decided + len(did), due + len(wanted)
+    return Counts(hits, decided, due)
 
 
 def _peak(curve: Sequence[tuple[float, float]]) -> tuple[float, float]:

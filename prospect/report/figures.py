@@ -10,16 +10,14 @@ from statistics import fmean, median
 
 import numpy as np
 
-from prospect.firing import DecisionRule, fire
+from prospect.firing import DecisionRule
 from prospect.metrics.decisions import (
     DECISIONS,
-    TAU_S,
     THRESHOLDS,
     Decision,
-    moments,
+    count_fired,
     probabilities,
 )
-from prospect.metrics.moments import count_pairs, frames_of
 from prospect.report import svg
 from prospect.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick
 from prospect.types import Prediction
@@ -75,29 +73,9 @@ def threshold_figures(predictions: Sequence[Prediction]) -> tuple[Figure, ...]:
     )
 
 
-def precision_recall(
-    predictions: Sequence[Prediction], decision: Decision, threshold: float
-) -> tuple[float, float, float]:
-    """Precision, recall and F1 of deciding at every frame above ``threshold``, within `TAU_S`.
-
-    Where nothing is decided precision is 1; where nothing is due recall is 1.
-    """
-    hits = did = due = 0
-    for item in predictions:
-        fired = fire(probabilities(item, decision), DecisionRule(threshold), item.fps)
-        decided = (np.flatnonzero(fired) + item.start_frame).tolist()
-        wanted = moments(item.references, decision)
-        tolerance = frames_of(TAU_S, item.fps)
-        # told references stand in the context, and must not be answered after the fact
-        late = tolerance if item.fed == "self" else 0
-        hits += count_pairs(decided, wanted, (-late, tolerance))
-        did, due = did + len(decided), due + len(wanted)
-    f1 = 2 * hits / (did + due) if did + due else 1.0
-    return (hits / did if did else 1.0, hits / due if due else 1.0, f1)
-
-
 def _threshold_figure(predictions: Sequence[Prediction], decision: Decision) -> Figure:
-    scores = [precision_recall(predictions, decision, threshold) for threshold in THRESHOLDS]
+    counts = [count_fired(predictions, decision, DecisionRule(one)) for one in THRESHOLDS]
+    scores = [(one.precision, one.recall, one.f1) for one in counts]
     best = max(range(len(scores)), key=lambda index: scores[index][2])
     thresholds = {
         item.speak_threshold if decision == "speak" else item.update_threshold
@@ -108,7 +86,7 @@ def _threshold_figure(predictions: Sequence[Prediction], decision: Decision) -> 
         chosen = f"{min(thresholds):g} to {max(thresholds):g}, one a video"
     note = f"Chosen: {chosen}. Best here: {THRESHOLDS[best]:g}, F1 {scores[best][2]:.2f}."
     if len(thresholds) == 1:
-        f1 = precision_recall(predictions, decision, *thresholds)[2]
+        f1 = count_fired(predictions, decision, DecisionRule(min(thresholds))).f1
         note = f"Chosen: {chosen}, F1 {f1:.2f}. Best here: {THRESHOLDS[best]:g}, "
         note += f"F1 {scores[best][2]:.2f}."
     axes = _Axes(0.0, 1.0, 1.0)

@@ -1,12 +1,13 @@
-"""Curves and histograms by hand, and against the sweep that fits thresholds."""
+"""Curves and histograms by hand."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from prospect.metrics.decisions import THRESHOLDS, sweep
-from prospect.report.figures import histogram, precision_recall, threshold_figures
+from prospect.firing import DecisionRule
+from prospect.metrics.decisions import THRESHOLDS, Counts, count_fired
+from prospect.report.figures import histogram, threshold_figures
 from prospect.types import Event, Prediction
 
 Make = Callable[..., Prediction]
@@ -23,22 +24,17 @@ def test_precision_and_recall_by_hand(make_prediction: Make) -> None:
         speak_prob=tuple(probs),
         update_prob=(),
     )
-    assert precision_recall([made], "speak", 0.5) == (0.5, 0.5, 0.5)
-    assert precision_recall([made], "speak", 0.7) == (1.0, 0.5, pytest.approx(2 / 3))
-    assert precision_recall([made], "speak", 0.95) == (1.0, 0.0, 0.0)
+    assert count_fired([made], "speak", DecisionRule(0.5)) == Counts(1, 2, 2)
+    assert count_fired([made], "speak", DecisionRule(0.7)) == Counts(1, 1, 2)
+    assert count_fired([made], "speak", DecisionRule(0.95)) == Counts(0, 0, 2)
     # told the references, it must not answer after them
     told = replace(made, references=(Event(3, speech="a"),), fed="reference_dialogue")
-    assert precision_recall([told], "speak", 0.8) == (0.0, 0.0, 0.0)
+    assert count_fired([told], "speak", DecisionRule(0.8)) == Counts(0, 1, 1)
+    scores = [(one.precision, one.recall, one.f1) for one in (Counts(1, 1, 2), Counts(0, 0, 2))]
+    assert scores == [(1.0, 0.5, pytest.approx(2 / 3)), (1.0, 0.0, 0.0)]
     (figure,) = threshold_figures([made])
     assert figure.title.startswith("Speak")
     assert figure.note.startswith("Chosen: 0.4, F1 0.50. Best here: ")
-
-
-def test_f1_is_that_of_the_sweep(predictions: list[Prediction]) -> None:
-    curves = sweep(predictions).curves
-    for threshold, f1 in (*curves["speak"][::6], *curves["update"][::6]):
-        decision = "speak" if (threshold, f1) in curves["speak"] else "update"
-        assert precision_recall(predictions, decision, threshold)[2] == pytest.approx(f1)
 
 
 def test_both_decisions_and_the_chosen_threshold(predictions: list[Prediction]) -> None:
