@@ -6,11 +6,11 @@ and the memory of every whole cycle, a context from its beginning until it was m
     prospect bench long --out long.json --stream.num_threads 1 --stream.model.num_layers 8
 """
 
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -31,6 +31,7 @@ WAYS: Mapping[str, tuple[Policy, Positions]] = {
     "drop_all": ("drop_all", "kept"),
 }
 """Name -> policy and, where tokens are dropped before others, what becomes of positions."""
+T = TypeVar("T")
 _AT_ONCE = 20  # frames that come together
 _FLAT = 0.1  # how much the last cycles may differ from the first ones
 
@@ -39,9 +40,9 @@ def bench_long(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any]]
     """Watch some long streams under every policy.
 
     Returns:
-        By one of `WAYS`, the median over its streams of how long a frame takes in the last third
-        of the whole cycles over that in the first third, itself of medians; and of each way a list
-        with what `watch_long` found of every stream.
+        By one of `WAYS`, the time of a frame in the last third of the whole cycles over that in
+        the first third, medians over the cycles of all its streams; and of each way a list with
+        what `watch_long` found of every stream.
 
     Raises:
         ConfigError: a policy whose context was full less than twice.
@@ -54,15 +55,15 @@ def bench_long(settings: StreamBench) -> tuple[dict[str, float], dict[str, Any]]
         for seed in seeds:
             found = alone(watch_long, replace(settings, seed=seed), *way)
             runs.append(found)
-            first, last = thirds(found["memory_bytes"])
+            less, more = thirds(found["memory_bytes"])
             say(
                 f"{name}, seed {seed}: {found['frames_per_s']:.1f} frames/s, "
                 f"{len(found['refreshes'])} whole cycles; time of a frame, last over first third: "
                 f"{found['time_ratio']:.3f}, {'flat' if found['flat'] else 'NOT flat'}; memory "
-                f"over the weights {first / 1e6:.1f} and {last / 1e6:.1f} MB, "
+                f"over the weights {median(less) / 1e6:.1f} and {median(more) / 1e6:.1f} MB, "
                 f"{found['bytes_per_frame']:.0f} bytes a frame"
             )
-        ratios[f"long_{name}_time_ratio"] = statistics.median(run["time_ratio"] for run in runs)
+        ratios[f"long_{name}_time_ratio"] = _ratio([run["ms_per_frame"] for run in runs])
     return ratios, details
 
 
@@ -112,16 +113,17 @@ def watch_long(settings: StreamBench, policy: Policy, positions: Positions) -> d
             f"the context was full {len(session.refreshes)} times in {settings.long_s:g} s; set "
             "long_s higher, or the model's context_len lower"
         )
-    (first, last), (less, more) = thirds(curves.ms_per_frame), thirds(curves.memory_bytes)
+    time_ratio = _ratio([curves.ms_per_frame])
+    less, more = thirds(curves.memory_bytes)
     between = (session.refreshes[-1] - session.refreshes[0]) * 2 / 3
     return {
         "frames": session.next_frame,
         "frames_per_s": frames_per_s,
         "refreshes": session.refreshes,
         **curves._asdict(),
-        "time_ratio": last / first,
-        "flat": abs(last / first - 1) <= _FLAT,
-        "bytes_per_frame": (more - less) / between,
+        "time_ratio": time_ratio,
+        "flat": abs(time_ratio - 1) <= _FLAT,
+        "bytes_per_frame": (median(more) - median(less)) / between,
         "cache_bytes": session.engine.slots.num_bytes,
         "events": len(session.events),
     }
@@ -148,7 +150,15 @@ def _watch(settings: StreamBench, session: Session) -> Curves:
     return curves
 
 
-def thirds(values: Sequence[float]) -> tuple[float, float]:
-    """Medians of the first and of the last third of at least one value; each has one at least."""
+def thirds(values: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+    """The first and the last third of at least one value; each has one at least."""
     size = max(len(values) // 3, 1)
-    return statistics.median(values[:size]), statistics.median(values[-size:])
+    return values[:size], values[-size:]
+
+
+def _ratio(curves: Sequence[Sequence[float]]) -> float:
+    """Of the last third over the first, medians over all curves."""
+    parts = [thirds(curve) for curve in curves]
+    first = median([value for part, _ in parts for value in part])
+    last = median([value for _, part in parts for value in part])
+    return last / first
