@@ -112,7 +112,6 @@ VERBS: dict[str, Callable[..., None]] = {
     "clips": clips,
     "inspect": inspect,
     "train": stages.train,
-    "thresholds": stages.thresholds,
     "predict": stages.predict,
     "score": stages.score,
     "judge": stages.judge,

@@ -34,7 +34,6 @@ from prospect.run_config import DataConfig, RunConfig
 from prospect.shipped import training_folder
 from prospect.stages import ANNOTATIONS, CLIPS, say
 from prospect.stages.score import score_records
-from prospect.stages.thresholds import CHOSEN
 from prospect.toy.world import write_world
 from prospect.train.config import TrainConfig
 from prospect.types import Prediction, Split
@@ -44,6 +43,11 @@ _WITH_STATES = {"dialogue", "state", "summarized"}
 
 _BEGUN = "begun.json"
 """In a training's folder: what it was begun from."""
+
+_ROLES = ("train", "val")
+
+_CHOSEN = Path("thresholds") / "val.jsonl"
+"""There, too: streams by which its thresholds were chosen."""
 
 
 def run(config: RunConfig) -> None:
@@ -80,8 +84,7 @@ def run(config: RunConfig) -> None:
     checked = _selected(config, folders, "val")
     training = config.out / "training"
     _train(config, learned, checked, training, made)
-    if config.thresholds == "streams":
-        _thresholds(config, learned, checked, training, made)
+    _choose_thresholds(config, folders, learned, training)
     files = _predictions(config, folders, learned, training)
     scored = config.out / "scores.json"
     inputs = {path.name: file_hash(path) for path in files}
@@ -245,7 +248,8 @@ def _train(
         inputs = {"trained": tree_hash(training_folder(config.trained))}
     else:
         settings = _hash((config.model, config.training))
-        inputs = {"settings": settings, **{name: made[name] for name in names}}
+        clips = {f"{role} {name}": made[name] for role in _ROLES for name in getattr(config, role)}
+        inputs = {"settings": settings, **clips}
     begun = out / _BEGUN
     if begun.exists() and read_json(begun) != inputs:
         say(f"{out}: begun with other clips or settings; starting anew")
@@ -257,8 +261,9 @@ def _train(
     root = frames.pop() if frames else None
 
     def fit() -> None:
+        (out / _CHOSEN).unlink(missing_ok=True)  # which told of the checkpoint that is made anew
         if config.trained is not None:
-            left = shutil.ignore_patterns(_BEGUN, ".*", "checkpoint-*", "best")
+            left = shutil.ignore_patterns(_BEGUN, ".*", "checkpoint-*", "best", _CHOSEN.parent.name)
             shutil.copytree(training_folder(config.trained), out, ignore=left, dirs_exist_ok=True)
         else:
             made_of = (tuple(learned), out, val, config.model, config.training, root)
@@ -270,28 +275,37 @@ def _train(
     _stage(out / "checkpoint", inputs, fit)
 
 
-def _thresholds(
-    config: RunConfig,
-    learned: Sequence[Path],
-    checked: tuple[Path, ...],
-    training: Path,
-    made: Mapping[str, str],
+def _choose_thresholds(
+    config: RunConfig, folders: Mapping[str, Path], learned: Sequence[Path], training: Path
 ) -> None:
-    """Choose thresholds by streams; who stores others afterwards keeps them."""
-    inputs = {
-        "training": file_hash(training / _BEGUN),
-        "stream": _hash(config.stream),
-        **{name: made[name] for name in config.val},
-    }
-    out = training / "thresholds"
-    split: Split | None = "val" if checked[0] in learned else None
-    _stage(
-        out / CHOSEN,
-        inputs,
-        lambda: stages.thresholds(
-            training / "checkpoint", checked, split, out, config.stream, config.training.dtype
-        ),
-    )
+    """Choose thresholds by streams of the validation videos, once for a checkpoint."""
+    out = training / _CHOSEN
+    if config.thresholds == "sweep":
+        if out.exists():
+            raise ConfigError(
+                f"{out}: thresholds were chosen by streams, and are in the checkpoint; set "
+                f"thresholds: streams, or fit others (`prospect predict --sweep`) and delete {out}"
+            )
+        return
+    (name,) = config.val
+    folder, imported = folders[name], config.data[name].imported
+    split: Split | None = "val" if folder in learned else None
+    silent = replace(config.stream, speak_threshold=None, speak_rule=None)
+    inputs = {"training": file_hash(training / _BEGUN), "stream": _hash((silent, split))}
+
+    def choose() -> None:
+        stages.predict(
+            training / "checkpoint",
+            folder,
+            out,
+            split=split,
+            stream=config.stream,
+            dtype=config.training.dtype,
+            frames_root=imported.frames_root if imported else None,
+            sweep_streams=True,
+        )
+
+    _stage(out, inputs, choose)
 
 
 def _predictions(

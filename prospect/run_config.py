@@ -14,7 +14,7 @@ from prospect.dialogues.quality import Rules
 from prospect.errors import ConfigError
 from prospect.model.config import ModelConfig
 from prospect.stages import ToySplit
-from prospect.stream.config import StreamConfig
+from prospect.stream.config import StreamConfig, check_swept
 from prospect.train.config import TrainConfig
 from prospect.types import Split, UserType
 
@@ -101,8 +101,8 @@ class RunConfig:
         user_types: One dialogue a video for each; a type may be named several times.
         seed: Of dialogues and cuts.
         model, training, stream: As in the stages; states are labelled with ``model.moves``.
-        thresholds: Of the shown model: ``sweep`` takes those that the training ended with,
-            ``streams`` chooses by streams of `val` (`prospect thresholds`).
+        thresholds: ``sweep`` takes those that the training ended with, ``streams`` chooses by
+            streams of the one folder in `val` (`prospect predict --sweep_streams`).
         blind: Also stream with the eyes shut, as a baseline.
         variants: What is made of each dialogue, see `prospect clips`.
         rules: Which dialogues are good enough to be cut; None takes all.
@@ -133,10 +133,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ConfigError(f"processes is {self.processes}; it must be at least 1")
-        if self.thresholds == "streams" and not self.val:
-            raise ConfigError("thresholds: streams needs validation videos; name them in val")
-        if self.thresholds == "streams" and 0 < len({*self.val} & {*self.train}) < len(self.val):
-            raise ConfigError(
-                f"thresholds: streams, and of val ({', '.join(self.val)}) only some are trained on "
-                "too, which give their own split; name folders of one kind"
-            )
+        if self.thresholds == "streams":
+            check_swept(self.stream)
+            if self.trained is not None or len(self.val) != 1:
+                raise ConfigError(
+                    "thresholds: streams is for a training with one folder in val, but "
+                    f"trained is {self.trained} and val {list(self.val)}; take thresholds: sweep"
+                )

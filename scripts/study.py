@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from prospect.files import read_json, write_json
+from prospect.files import file_hash, read_json, text_hash, write_json
 from prospect.shipped import SHIPPED, training_folder
 from prospect.train.log import LOG, read_log
 
@@ -224,7 +224,7 @@ ROWS = tuple(
 def main() -> None:
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("runs/toy/data"))
+    parser.add_argument("--data", type=Path, default=Path("runs/study/data"))
     parser.add_argument("--out", type=Path, default=Path("runs/study"))
     parser.add_argument("--only", nargs="*", help="names of rows")
     parser.add_argument("--collect", action="store_true", help="take what is finished, run nothing")
@@ -270,41 +270,30 @@ def _folder(name: str, out: Path) -> Path:
 def _run(row: Row, data: Path, out: Path) -> None:
     folder = _folder(row.name, out)
     folder.mkdir(parents=True, exist_ok=True)
-    asked = {"train": _trained(row), "stream": _streamed(row), "of": row.of, "clips": row.clips}
+    data = _data(row.clips, data, out)
+    asked = {
+        **{"train": _trained(row), "stream": _streamed(row), "of": row.of, "clips": row.clips},
+        "videos": _videos(data),
+    }
     if (folder / OPTIONS).exists() and read_json(folder / OPTIONS) != asked:
         raise SystemExit(f"{folder} was begun with other options ({OPTIONS}); delete it")
     write_json(folder / OPTIONS, asked)
     if (folder / "scores.json").exists():
         return
-    data = _data(row.clips, data, out)
     checkpoint = _training(row, out) / "checkpoint"
     if row.of is None and not checkpoint.exists():
         began_s = time.time()
-        _prospect(
-            "train",
-            "--data",
-            str(data / "train"),
-            "--val",
-            str(data / "val"),
-            "--out",
-            str(checkpoint.parent),
-            *_flags(_trained(row)),
-        )
+        made_of = {"data": data / "train", "val": data / "val", "out": checkpoint.parent}
+        _prospect("train", *_flags(made_of), *_flags(_trained(row)))
         write_json(folder / "seconds.json", {"train": time.time() - began_s})
     if row.of is None and _tracks(row):
-        val = ("--checkpoint", str(checkpoint), "--data", str(data / "val"))
-        _prospect("thresholds", *val, *_flags(_streamed(row)))
+        chosen = checkpoint.parent / "thresholds" / "val.jsonl"  # written last
+        if not chosen.exists():
+            val = {"checkpoint": checkpoint, "data": data / "val", "out": chosen}
+            _prospect("predict", "--sweep_streams", *_flags(val), *_flags(_streamed(row)))
     found = folder / f"{TEST}.jsonl"
-    _prospect(
-        "predict",
-        "--checkpoint",
-        str(checkpoint),
-        "--data",
-        str(data / TEST),
-        "--out",
-        str(found),
-        *_flags(_streamed(row)),
-    )
+    test = {"checkpoint": checkpoint, "data": data / TEST, "out": found}
+    _prospect("predict", *_flags(test), *_flags(_streamed(row)))
     _prospect("score", str(found), "--out", str(folder / "scores.json"))
 
 
@@ -328,8 +317,14 @@ def _data(clips: str, data: Path, out: Path) -> Path:
     return there
 
 
-def _flags(options: Mapping[str, str]) -> list[str]:
-    return [part for name, value in options.items() for part in (f"--{name}", value)]
+def _videos(data: Path) -> str:
+    """Hash of the clips that are trained, validated and tested on."""
+    folders = [data / name for name in ("train", "val", TEST)]
+    return text_hash(" ".join(file_hash(folder / "clips.jsonl") for folder in folders))
+
+
+def _flags(options: Mapping[str, str | Path]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]
 
 
 def _prospect(*command: str) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -35,10 +36,20 @@ def save_tiny_llm(folder: Path) -> Path:
     return folder
 
 
-def tiny_model(llm: Path, *, context_len: int = 4096, vectors: int = 1) -> Checkpoint:
+def tiny_model(
+    llm: Path,
+    *,
+    context_len: int = 4096,
+    vectors: int = 1,
+    write: Literal["generate", "point", "match"] = "generate",
+) -> Checkpoint:
     """A fresh fp32 checkpoint on the tiny LLM with random heads and adapters that do something."""
     config = ModelConfig(
-        llm=str(llm), context_len=context_len, vectors_per_frame=vectors, lora=LoraConfig(rank=4)
+        llm=str(llm),
+        context_len=context_len,
+        vectors_per_frame=vectors,
+        lora=LoraConfig(rank=4),
+        write=write,
     )
     torch.manual_seed(1)
     network, renderer = build(config, FEATURE_DIM, torch.float32)

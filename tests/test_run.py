@@ -166,26 +166,42 @@ def test_other_thresholds_are_streamed_not_trained(
     assert {prediction.speak_threshold for prediction in made} == {0.6}
 
 
-def test_a_run_may_choose_thresholds_by_streams_once(
+def test_a_run_chooses_thresholds_by_streams_once_for_a_checkpoint(
     unbroken: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    shutil.copytree(unbroken, out)
+    shutil.copytree(unbroken / "data", out / "data")
+    checkpoint = out / "training" / "checkpoint"
     config = settings(tiny_llm, out) | {"thresholds": "streams"}
     del config["stream"]["update_threshold"]  # type: ignore[attr-defined]
     path = write_config(tmp_path, config)
     assert main(["run", "--config", str(path)]) == 0
-    chosen = checkpoint_thresholds(out / "training" / "checkpoint")
-    assert chosen.split == "val"
-    assert read_json(out / "training" / "thresholds" / "chosen.json")["update"] == chosen.update
-    assert f"{out / 'training' / 'checkpoint'}: up to date" in capsys.readouterr().err
+    chosen = checkpoint_thresholds(checkpoint)
+    swept = checkpoint_thresholds(unbroken / "training" / "checkpoint")
+    assert (chosen.split, chosen.speak) == ("all", swept.speak)
     made = read_records(out / "predictions" / "test.prospect.jsonl", Prediction)
     assert {prediction.update_threshold for prediction in made} == {chosen.update}
+    assert main(["run", "--config", str(path), "--stream.speak_threshold", "0.6"]) == 0
+    again = capsys.readouterr().err
+    assert f"{checkpoint}: up to date" in again
+    assert f"{out / 'training' / 'thresholds' / 'val.jsonl'}: up to date" in again
+    shutil.rmtree(checkpoint)  # what is learned anew is fitted anew
     assert main(["run", "--config", str(path)]) == 0
-    assert "update 0.95" not in capsys.readouterr().err
-    without = write_config(tmp_path, config | {"val": []})
-    assert main(["run", "--config", str(without)]) == 2
-    assert "needs validation videos" in capsys.readouterr().err
+    assert checkpoint_thresholds(checkpoint) == chosen
+    assert main(["run", "--config", str(path), "--thresholds", "sweep"]) == 2
+    assert "were chosen by streams" in capsys.readouterr().err
+
+
+def test_thresholds_by_streams_need_one_validation_folder_and_no_others(
+    tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(tiny_llm, tmp_path / "run") | {"thresholds": "streams"}
+    assert main(["run", "--config", str(write_config(tmp_path, config))]) == 2
+    assert "its own update_threshold" in capsys.readouterr().err
+    del config["stream"]["update_threshold"]  # type: ignore[attr-defined]
+    for other in ({"val": []}, {"trained": "demo"}):
+        assert main(["run", "--config", str(write_config(tmp_path, config | other))]) == 2
+        assert "one folder in val" in capsys.readouterr().err
 
 
 def test_a_killed_run_ends_with_the_same_losses_and_predictions(

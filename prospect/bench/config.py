@@ -83,3 +83,7 @@ class StreamBench:
     long_runs: int = 3
     num_threads: int | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.long_runs < 1:
+            raise ConfigError(f"long_runs is {self.long_runs}; it must be at least 1")

@@ -20,7 +20,6 @@ from prospect.stages.shared import (
     say,
 )
 from prospect.stages.stream import predict
-from prospect.stages.thresholds import thresholds
 
 __all__ = [
     "ANNOTATIONS",
@@ -42,7 +41,6 @@ __all__ = [
     "say",
     "score",
     "states",
-    "thresholds",
     "toy",
     "train",
     "train_options",

@@ -5,6 +5,8 @@ prospect predict --model untrained --data data/test --out untrained.jsonl --syst
 prospect predict --model openai:http://localhost:8000/v1 --remote.server.model m --data data/test \\
     --out zero-shot.jsonl --system zero-shot
 prospect predict --sweep --checkpoint runs/x/training/checkpoint --data data/val --out v.jsonl
+prospect predict --sweep_streams --checkpoint runs/x/training/checkpoint --data data/val \\
+    --out v.jsonl
 """
 
 import os
@@ -17,12 +19,13 @@ from typing import TYPE_CHECKING
 from prospect.dataset import preflight
 from prospect.errors import ConfigError
 from prospect.files import MANIFEST, read_records, read_text, text_hash
-from prospect.model.config import ModelConfig
+from prospect.model.config import ModelConfig, Thresholds
 from prospect.parallel import ordered
 from prospect.shipped import SHIPPED, checkpoint_folder
 from prospect.stages.score import check_target, export_results
 from prospect.stages.shared import load_clips, open_features, say
-from prospect.stream.config import Feed, RemoteConfig, StreamConfig
+from prospect.stages.sweep import store_chosen, store_fitted
+from prospect.stream.config import Feed, RemoteConfig, StreamConfig, check_swept
 from prospect.types import Clip, Prediction, Split
 
 if TYPE_CHECKING:
@@ -65,6 +68,7 @@ def predict(
     seen: tuple[Path, ...] = (),
     fed: Feed = "self",
     sweep: bool = False,
+    sweep_streams: bool = False,
     unconstrained: bool = False,
     shards: int = 1,
     shard: int | None = None,
@@ -90,6 +94,8 @@ def predict(
             teacher_forced.
         sweep: Predict teacher-forced, fit threshold, minimum gap and re-arming of both decisions
             to that, and store them in the checkpoint.
+        sweep_streams: Choose thresholds of the update and of declining by silent streams, one each,
+            and store them; `out` gets those of the chosen ones, the others stand beside it.
         unconstrained: Write transitions as any text, and count what is illegal.
         shards: Parts that streams are divided into, each made by a process of its own; under
             torchrun, by default, the number of its processes.
@@ -105,13 +111,52 @@ def predict(
     settings = _Settings(
         name, data, system, split, stream, blind, dtype, frames_root, fed, backbone, remote
     )
-    _check(settings, sweep)
+    _check(settings, sweep or sweep_streams)
     _check_export(settings, target)
-    made = _whole(settings, out, seen, *_shares(shards, shard, os.environ))
+    shares = _shares(shards, shard, os.environ)
+    if sweep_streams:
+        _check_sweep(settings, sweep, shares, target)
+        store_chosen(Path(name), out, split, partial(_tried, settings, seen, shares))
+        return
+    made = _whole(settings, out, seen, *shares)
     if made:
         export_results(target, made)
     if sweep and made:
-        _store(Path(name), made, split)
+        store_fitted(Path(name), made, split)
+
+
+def _tried(
+    settings: _Settings,
+    seen: tuple[Path, ...],
+    shares: tuple[int, int | None],
+    thresholds: Thresholds,
+    out: Path,
+) -> list[Prediction]:
+    """Stream without a word, by given thresholds of the update and of declining."""
+    silent = replace(
+        settings.stream,
+        speak_rule=None,
+        speak_threshold=1.0,
+        update_threshold=thresholds.update,
+        decline_prob=thresholds.decline,
+    )
+    return _whole(replace(settings, stream=silent), out, seen, *shares)
+
+
+def _check_sweep(
+    settings: _Settings,
+    sweep: bool,
+    shares: tuple[int, int | None],
+    target: tuple[str, str] | None,
+) -> None:
+    """Refuse what a choice by streams can't be combined with."""
+    check_swept(settings.stream)
+    other = settings.fed != "self" or settings.blind or settings.stream.unconstrained or sweep
+    if other or shares[1] is not None or target is not None:
+        raise ConfigError(
+            "sweep_streams feeds streams themselves, all of them from here; leave sweep, fed, "
+            "blind, unconstrained, shard and --to out"
+        )
 
 
 def _whole(
@@ -292,21 +337,3 @@ def _ask(
             yield from predict_remote(client.ask, whole, images, remote, system)
         finally:
             say(f"{remote.cache}: {client.usage()}")
-
-
-def _store(checkpoint: Path, made: Sequence[Prediction], split: Split | None) -> None:
-    """Fit the rules of both decisions and put them into the checkpoint."""
-    from prospect.model.checkpoint import checkpoint_thresholds, store_thresholds
-    from prospect.model.fitting import fit_thresholds
-
-    rho = checkpoint_thresholds(checkpoint).negative_rate
-    thresholds, fits = fit_thresholds(made, split or "all", rho)
-    store_thresholds(checkpoint, thresholds)
-    for decision, found in fits.items():
-        rule = found.rule
-        rearm = "" if rule.rearm is None else f", re-armed at {rule.rearm:g} of it"
-        say(
-            f"{decision} above {rule.threshold:g}, at least {rule.min_gap_s:g} s apart{rearm}: F1 "
-            f"{found.f1:.3f}; threshold alone {found.plain_f1:.3f}, a clock {found.clock_f1:.3f}"
-        )
-    say(f"{checkpoint}: decides by these rules now, fitted on {thresholds.split}")

@@ -126,6 +126,21 @@ class StreamConfig:
             raise ConfigError("belief writes legal moves alone; leave unconstrained or belief out")
 
 
+def check_swept(config: StreamConfig) -> None:
+    """Refuse settings that would decide in place of what `predict --sweep_streams` chooses.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    names = ("update_threshold", "update_rule", "decline_prob", "belief")
+    given = [name for name in names if getattr(config, name) is not None]
+    if given:
+        raise ConfigError(
+            f"thresholds are chosen by streams, and stream has its own {', '.join(given)}; leave "
+            "one of both out"
+        )
+
+
 @dataclass(frozen=True)
 class RemoteConfig:
     """How a vision model behind an endpoint is polled, and who it is.

@@ -5,7 +5,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,8 +17,9 @@ from prospect.metrics.decisions import fit
 from prospect.model.checkpoint import checkpoint_thresholds, load_checkpoint, save_checkpoint
 from prospect.model.config import Thresholds
 from prospect.samples.legacy.proassist_results import read_proassist_results
+from prospect.shipped import checkpoint_folder
 from prospect.stages.stream import _shares
-from prospect.stages.thresholds import UPDATE
+from prospect.stages.sweep import DECLINE, UPDATE
 from prospect.stream.remote import PROMPT_HASH
 from prospect.types import Clip, Prediction
 from tests.clips import random_stream
@@ -101,25 +102,87 @@ def test_a_sweep_stores_what_was_fitted_and_nothing_else(
     assert all(torch.equal(one, weights[n]) for n, one in before.network.trainable_state().items())
 
 
+def sweep_streams(data: Path, checkpoint: Path, out: Path, *more: str) -> int:
+    args = ["predict", "--sweep_streams", "--checkpoint", str(checkpoint), "--data", str(data)]
+    return main([*args, "--out", str(out), "--dtype", "float32", *more])
+
+
+@pytest.mark.parametrize("write", ["generate", "match"])
 def test_thresholds_by_streams_are_the_best_of_what_was_tried(
-    data: Path, checkpoint: Path, tmp_path: Path
+    data: Path, tiny_llm: Path, tmp_path: Path, write: Literal["generate", "match"]
 ) -> None:
-    before = checkpoint_thresholds(checkpoint)
-    args = ["thresholds", "--checkpoint", str(checkpoint), "--data", str(data), "--split", "val"]
-    assert main([*args, "--dtype", "float32"]) == 0
-    tried = {}
-    for update in UPDATE:  # it writes its transitions, so nothing is tried of declining
-        path = tmp_path / "thresholds" / f"update-{update}-decline-0.2.json"
-        made = read_records(path.with_suffix(".0.jsonl"), Prediction)
-        assert {one.update_threshold for one in made} == {update}
-        assert {one.split for one in made} == {"val"}
-        assert not any(event.speech for one in made for event in one.events)
-        scores = read_json(path)
-        tried[update] = scores["transition_f1_5s"] + scores["joint_goal_accuracy"]
+    model = tiny_model(tiny_llm, write=write)
+    checkpoint, before = tmp_path / "checkpoint", Thresholds(0.7, 0.9, "val", 0.3, decline=0.4)
+    save_checkpoint(replace(model, thresholds=before), checkpoint)
+    assert sweep_streams(data, checkpoint, tmp_path / "v.jsonl", "--split", "val") == 0
     found = checkpoint_thresholds(checkpoint)
-    assert tried[found.update] == max(tried.values())
-    assert found == replace(before, update=found.update, decline=0.2, split="val")
+    assert found == replace(before, update=found.update, decline=found.decline)
     assert load_checkpoint(checkpoint, torch.float32).thresholds == found
+    assert found.decline == 0.4 if write == "generate" else found.decline in DECLINE
+    tried = {}
+    for path in tmp_path.glob("v.update-*.jsonl"):
+        made = read_records(path, Prediction)
+        (update,) = {one.update_threshold for one in made}
+        decline = float(path.stem.rsplit("-", 1)[1])
+        assert not any(event.speech for one in made for event in one.events)
+        scores = read_json(path.with_suffix(".json"))
+        worth = scores["transition_f1_5s"] + scores["joint_goal_accuracy"]
+        tried[update, decline] = worth
+        if (update, decline) == (found.update, found.decline):
+            assert read_records(tmp_path / "v.jsonl", Prediction) == made
+    at_first = 0.4 if write == "generate" else 0.2
+    expected = {(update, at_first) for update in UPDATE}
+    if write == "match":
+        expected |= {(found.update, decline) for decline in DECLINE}
+        assert tried[found.update, 0.2] == max(tried[one, 0.2] for one in UPDATE)
+    assert tried.keys() == expected
+    assert tried[found.update, found.decline] == max(
+        worth for (update, _), worth in tried.items() if update == found.update
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--stream.update_threshold", "0.5"], "its own update_threshold"),
+        (["--stream.belief.num_hypotheses", "4"], "its own belief"),
+        (["--sweep"], "leave sweep"),
+        (["--shards", "2", "--shard", "0"], "shard"),
+        (["--to", "proassist-json", "form"], "--to"),
+    ],
+)
+def test_a_sweep_by_streams_refuses_what_would_decide_instead(
+    data: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    told: str,
+) -> None:
+    assert sweep_streams(data, checkpoint, tmp_path / "v.jsonl", *more) == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("v*"))
+
+
+def test_a_sweep_by_streams_needs_transitions(
+    data: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = [
+        replace(clip, events=tuple(replace(event, transitions=()) for event in clip.events))
+        for clip in CLIPS
+    ]
+    write_records(data / "clips.jsonl", talk)
+    before = checkpoint_thresholds(checkpoint)
+    assert sweep_streams(data, checkpoint, tmp_path / "v.jsonl") == 2
+    assert "no transition is due" in capsys.readouterr().err
+    assert checkpoint_thresholds(checkpoint) == before
+
+
+def test_a_sweep_by_streams_leaves_the_package_as_it_is(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep_streams(data, checkpoint_folder("demo"), tmp_path / "v.jsonl") == 2
+    assert "came with the package" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

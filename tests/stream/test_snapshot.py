@@ -103,7 +103,7 @@ def test_a_full_context_of_efficientnet_is_below_5_mb() -> None:
     assert len(packed(vectors)) * (4096 / 128) < 5e6
 
 
-def test_the_most_frames_of_a_real_context_are_below_5_mb_in_any_encoder() -> None:
+def test_the_most_frames_of_a_real_context_are_below_5_mb_at_siglips_width() -> None:
     noise = torch.randn(128, 1, 1152, generator=torch.Generator().manual_seed(0))
     assert len(packed(stored(noise))) * (2950 / 128) < 5e6  # docs/stream.md, Snapshots
 
