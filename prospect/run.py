@@ -85,6 +85,9 @@ def run(config: RunConfig) -> None:
     training = config.out / "training"
     _train(config, learned, checked, training, made)
     _choose_thresholds(config, folders, learned, training)
+    if not config.test:
+        say(f"{training}: trained; nothing to test on is named")
+        return
     files = _predictions(config, folders, learned, training)
     scored = config.out / "scores.json"
     inputs = {path.name: file_hash(path) for path in files}

@@ -92,7 +92,7 @@ class RunConfig:
         data: Data folders by name.
         train, val, test: Names of the folders each is taken from. A folder to train on gives its
             own splits; another one gives all its clips. Without `train` and `trained` only the
-            data is made.
+            data is made, without `test` nothing is streamed.
         trained: A finished training that is tested instead of beginning one: the name of one that
             comes with the package (`prospect.shipped`), or its folder. `model` is then what it was
             trained with, and baselines learn from `train`.

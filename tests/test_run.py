@@ -204,6 +204,18 @@ def test_thresholds_by_streams_need_one_validation_folder_and_no_others(
         assert "one folder in val" in capsys.readouterr().err
 
 
+def test_a_run_without_tests_ends_with_the_training(
+    unbroken: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(unbroken / "data", out / "data")
+    shutil.copytree(unbroken / "training", out / "training")
+    config = settings(tiny_llm, out) | {"test": []}
+    assert main(["run", "--config", str(write_config(tmp_path, config))]) == 0
+    assert "nothing to test on is named" in capsys.readouterr().err
+    assert not (out / "scores.json").exists()
+
+
 def test_a_killed_run_ends_with_the_same_losses_and_predictions(
     unbroken: Path, tiny_llm: Path, tmp_path: Path
 ) -> None:
