@@ -90,12 +90,10 @@ def predict(
         dtype: Of weights and arithmetic: auto, bfloat16, float16 or float32.
         frames_root: Folder of ProAssist's stores, if the frames are there.
         seen: Data folders of the training data, to tell seen tasks from unseen ones.
-        fed: What stands in the context: self, reference_dialogue, reference_state, told, or
-            teacher_forced.
-        sweep: Predict teacher-forced, fit threshold, minimum gap and re-arming of both decisions
-            to that, and store them in the checkpoint.
-        sweep_streams: Choose thresholds of the update and of declining by silent streams, one each,
-            and store them; `out` gets those of the chosen ones, the others stand beside it.
+        fed: Of the context: self, reference_dialogue, reference_state, told or teacher_forced.
+        sweep: Predict teacher-forced, fit the rules of both decisions to that, and store them.
+        sweep_streams: Choose thresholds of the update and of declining by silent streams, store
+            them; `out` gets the streams of the chosen ones, the others stand beside it.
         unconstrained: Write transitions as any text, and count what is illegal.
         shards: Parts that streams are divided into, each made by a process of its own; under
             torchrun, by default, the number of its processes.
@@ -114,15 +112,30 @@ def predict(
     _check(settings, sweep or sweep_streams)
     _check_export(settings, target)
     shares = _shares(shards, shard, os.environ)
+    _make(settings, out, seen, shares, sweep, sweep_streams, target)
+
+
+def _make(
+    settings: _Settings,
+    out: Path,
+    seen: tuple[Path, ...],
+    shares: tuple[int, int | None],
+    sweep: bool,
+    sweep_streams: bool,
+    target: tuple[str, str] | None,
+) -> None:
+    """Predict, and do with it what was asked for."""
+    checkpoint = Path(settings.checkpoint)
     if sweep_streams:
         _check_sweep(settings, sweep, shares, target)
-        store_chosen(Path(name), out, split, partial(_tried, settings, seen, shares))
+        tried = partial(_tried, settings, seen, shares)
+        store_chosen(checkpoint, out, settings.split, tried)
         return
     made = _whole(settings, out, seen, *shares)
     if made:
         export_results(target, made)
     if sweep and made:
-        store_fitted(Path(name), made, split)
+        store_fitted(checkpoint, made, settings.split)
 
 
 def _tried(
