@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 UPDATE = (0.95, 0.9, 0.8, 0.7, 0.5, 0.3, 0.1)
 DECLINE = (0.5, 0.2, 0.1, 0.05, 0.02)
 _FIRST = 0.2  # while thresholds of the update are tried
-_PATIENCE = 2
 
 
 def store_fitted(checkpoint: Path, made: Sequence[Prediction], split: Split | None) -> None:
@@ -53,9 +52,9 @@ def store_chosen(
 ) -> None:
     """Choose the threshold of the update, then that of declining, and store them.
 
-    Chosen is the highest sum of typed transition F1 @5 s and joint goal accuracy, downwards until
-    two in a row are no better. All else that the checkpoint decides by stays, for a model that
-    writes its transitions (`ModelConfig.write`) declining too.
+    Chosen is the highest sum of typed transition F1 @5 s and joint goal accuracy. All are tried: a
+    model whose probabilities are low does nothing by the first ones. All else that the checkpoint
+    decides by stays, for a model that writes its transitions (`ModelConfig.write`) declining too.
 
     Args:
         checkpoint: Folder of a finished model.
@@ -90,22 +89,9 @@ def store_chosen(
         return found
 
     first = replace(fitted, decline=_FIRST) if chooses else fitted
-    best = _peak([replace(first, update=x) for x in UPDATE], worth)
+    best = max((replace(first, update=x) for x in UPDATE), key=worth)
     if chooses:
-        best = _peak([replace(best, decline=x) for x in DECLINE], worth)
+        best = max((replace(best, decline=x) for x in DECLINE), key=worth)
     store_thresholds(checkpoint, replace(best, split=split or "all"))
     write_records(out, streamed[best])
     say(f"{checkpoint}: updates above {best.update:g}, declines above {best.decline:g}")
-
-
-def _peak(
-    candidates: "Sequence[Thresholds]", worth: "Callable[[Thresholds], float]"
-) -> "Thresholds":
-    """The best one; none is tried behind `_PATIENCE` in a row that are no better."""
-    best, highest, behind = candidates[0], worth(candidates[0]), 0
-    for one in candidates[1:]:
-        found = worth(one)
-        best, highest, behind = (one, found, 0) if found > highest else (best, highest, behind + 1)
-        if behind == _PATIENCE:
-            break
-    return best
