@@ -8,8 +8,8 @@ TORCH_INDEX ?=
 .PHONY: help install demo test extras soak check clean
 
 help:
-	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (2 minutes)"
-	@echo "make test    the tests (10 minutes on 2 cores)"
+	@echo "make demo    the shipped model watches toy videos -> runs/demo/report.html (3 minutes)"
+	@echo "make test    the tests (10 to 14 minutes on 2 cores)"
 	@echo "make extras  the tests of 4-bit weights and of ZeRO, with what they need"
 	@echo "make check   format, lint and types"
 	@echo "make soak    the long tests"
