@@ -144,7 +144,7 @@ def memory(values: Values, others: Mapping[str, Values], _: Sequence[Prediction]
 def never_started(
     values: Values, others: Mapping[str, Values], predictions: Sequence[Prediction]
 ) -> list[str]:
-    """Steps that happen but never happen to it."""
+    """Steps that happen more than once (once is chance), but never happen to it."""
     happen: Counter[str] = Counter()
     noticed: set[str] = set()
     for item in predictions:
@@ -156,13 +156,14 @@ def never_started(
                         happen[names[transition.step_id]] += 1
                     elif transition.move == "start":
                         noticed.add(names[transition.step_id])
-    never = [name for name, count in happen.most_common() if name not in noticed]
+    repeated = [name for name, count in happen.most_common() if count > 1]
+    never = [name for name in repeated if name not in noticed]
     if not noticed or not never:
         return []
     shown = ", ".join(f"“{name}” ({happen[name]} times)" for name in never[:3])
     return [
-        f"It never starts {len(never)} of the {len(happen)} steps that happen: {shown}. "
-        "Add training clips of them."
+        f"It never starts {len(never)} of the {len(repeated)} steps that happen more than once: "
+        f"{shown}. Add training clips of them."
     ]
 
 

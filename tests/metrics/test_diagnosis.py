@@ -74,6 +74,13 @@ def test_text_follows_the_list() -> None:
 
 
 def test_steps_that_never_happen() -> None:
-    made = replace(FINE, references=(event(10, "S1->start"), event(40, "S2->start")))
-    (found,) = findings({}, prediction=made)
-    assert found.startswith("It never starts 1 of the 2 steps that happen: “Step 2.” (1 times)")
+    begun = [event(frame, move) for frame in (10, 40) for move in ("S1->start", "S2->start")]
+    (found,) = findings({}, prediction=replace(FINE, references=tuple(begun)))
+    assert found.startswith(
+        "It never starts 1 of the 2 steps that happen more than once: “Step 2.” (2 times)"
+    )
+
+
+def test_a_step_missed_once_is_chance() -> None:
+    once = (event(10, "S1->start"), event(40, "S2->start"))
+    assert findings({}, prediction=replace(FINE, references=once)) == []
