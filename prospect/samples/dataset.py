@@ -273,7 +273,8 @@ def _choices(rendered: Sequence[Rendered], places: Sequence[tuple[int, int]]) ->
     step_ends = np.zeros((len(rendered), steps, 2), np.int64)
     choices, options = [], []
     for clip, (item, (row, start)) in enumerate(zip(rendered, places, strict=True)):
-        step_ends[clip, : len(item.step_ends)] = [(row, end + start) for end in item.step_ends]
+        lines = len(item.step_ends)  # none where a clip is shown without knowledge
+        step_ends[clip, :lines] = np.column_stack([np.full(lines, row), item.step_ends + start])
         made = item.choices
         of_clip = np.broadcast_to([clip, row], (len(made.ends), 2))
         choices.append(np.column_stack([of_clip, made.ends + start, made.chosen]))

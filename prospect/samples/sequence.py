@@ -351,7 +351,8 @@ class Renderer:
                 sizes = accumulate(len(self.move(move)) + separator for move in event.transitions)
                 moves_end = [end + header - separator + size for size in sizes]
                 written.append(([end, *moves_end], event.transitions))
-        made = choices(clip.state, written, self.layout.moves)
+        # without knowledge no line of a step is there to be chosen
+        made = choices(clip.state, written, self.layout.moves) if clip.knowledge else no_choices()
         targets[made.ends + 1] = STATE_GEN
         return replace(rendered, targets=targets, choices=made)
 

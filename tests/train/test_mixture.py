@@ -1,19 +1,22 @@
 """Several sources in one run: their weights, and the loss of each."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from prospect.errors import ConfigError
-from prospect.model.config import DecisionLoss
+from prospect.model.config import DecisionLoss, Write
 from prospect.model.losses import Batch
 from prospect.samples.dataset import ClipDataset, collate, micro_batches, pack
 from prospect.samples.plan import Source
+from prospect.samples.sequence import Renderer
+from prospect.samples.variants import no_knowledge
 from prospect.train.config import SourceConfig
 from prospect.train.mixture import mixture
 from prospect.train.objective import Objective, denominators
-from prospect.types import ClipKind
+from prospect.types import Clip, ClipKind
 from tests.models import tiny_model
 from tests.train.runs import TRAIN, features, fit, rows, settings
 
@@ -46,10 +49,25 @@ def test_a_source_without_clips_is_an_error() -> None:
         mixture({"x": SourceConfig(kinds=("summary",))}, WHERE)
 
 
+def untold(clip: Clip, renderer: Renderer) -> Clip:
+    """The same talk to a model that isn't told the steps."""
+    found = no_knowledge(clip, renderer, 9999, 0)
+    assert isinstance(found, list)
+    return found[0]
+
+
+@pytest.mark.parametrize("write", get_args(Write))
+@pytest.mark.parametrize("knowledge", [True, False])
 @pytest.mark.parametrize("packing", [False, True])
-def test_losses_of_a_source_are_those_of_its_clips_alone(tiny_llm: Path, packing: bool) -> None:
-    model = tiny_model(tiny_llm)
-    dataset = ClipDataset(TRAIN, model.renderer, features, None)
+def test_losses_of_a_source_are_those_of_its_clips_alone(
+    tiny_llm: Path, packing: bool, knowledge: bool, write: Write
+) -> None:
+    model = tiny_model(tiny_llm, write=write)
+    clips = [
+        clip if knowledge or index % 2 else untold(clip, model.renderer)
+        for index, clip in enumerate(TRAIN)
+    ]
+    dataset = ClipDataset(clips, model.renderer, features, None)
     samples = [dataset[index] for index in range(4)]
     objective = Objective(model.network, DecisionLoss(), 2, CPU, torch.float32).eval()
     drawn = [(*sample, index % 2) for index, sample in enumerate(samples)]
