@@ -176,6 +176,7 @@ ASKED = (
     Row("How is a transition written?", "point", {"model.write": "point"}),
     Row("How is a transition written?", "generate", FREE),
     Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
+    Row("Is the alignment needed?", "60 steps of alignment", {"training.align.steps": "60"}),
     Row("Does it learn from slips?", "without slips", {"training.slips": "0"}),
     Row("Does a belief help?", "belief filter", None, {"stream.belief": "{}"}, "ours"),
     Row(
