@@ -108,10 +108,15 @@ def start(processes: int, out: Path, llm: Path, changed: dict[str, Any]) -> str:
         for rank in range(processes)
     ]
     said = ""
-    for process in started:
-        errors = process.communicate(timeout=120)[1].decode()
-        assert process.returncode == 0, errors[-2000:]
-        said += errors
+    try:
+        for process in started:
+            errors = process.communicate(timeout=600)[1].decode()  # alone it takes one minute
+            assert process.returncode == 0, errors[-2000:]
+            said += errors
+    finally:
+        for process in started:  # one would wait forever for another that failed
+            with process:
+                process.kill()
     return said
 
 
