@@ -36,6 +36,7 @@ SCORES = (
     "transition_f1_5s",
     "start_accuracy",
     "joint_goal_accuracy",
+    "joint_goal_accuracy_refresh",
     *SPOKEN,
 )
 
@@ -84,6 +85,8 @@ SUMMARIZED = {"stream.policy": "summarize", "stream.max_summary_tokens": "64"}
 DROP_MIDDLE = {"stream.policy": "drop_middle", "stream.kept_tokens": "128"}
 CENTRAL = "Ours or ProAssist's way?"
 POLICIES = "Which context policy?"
+SHIPPED_POLICIES = "And which with all 30 layers?"
+SHORT_STREAM = {"stream.context_len": "512"}
 RHO = "How many silent frames?"
 VECTORS = "How many vectors a frame?"
 FPS = "How many frames a second?"
@@ -165,6 +168,35 @@ ASKED = (
         DROP_MIDDLE | {"stream.positions": "kept"},
         "ours at 512 tokens",
         "512",
+    ),
+    Row(SHIPPED_POLICIES, "restate at 512 tokens, 30 layers", None, SHORT_STREAM, "demo"),
+    Row(
+        SHIPPED_POLICIES,
+        "summarize at 512 tokens, 30 layers",
+        None,
+        SHORT_STREAM | SUMMARIZED,
+        "demo",
+    ),
+    Row(
+        SHIPPED_POLICIES,
+        "drop_all at 512 tokens, 30 layers",
+        None,
+        SHORT_STREAM | {"stream.policy": "drop_all"},
+        "demo",
+    ),
+    Row(
+        SHIPPED_POLICIES,
+        "drop_middle at 512 tokens, re-rotated, 30 layers",
+        None,
+        SHORT_STREAM | DROP_MIDDLE,
+        "demo",
+    ),
+    Row(
+        SHIPPED_POLICIES,
+        "drop_middle at 512 tokens, kept, 30 layers",
+        None,
+        SHORT_STREAM | DROP_MIDDLE | {"stream.positions": "kept"},
+        "demo",
     ),
     Row("What does knowing state and steps help speech?", "no state", TALK, clips="talk, no state"),
     Row(
@@ -338,7 +370,7 @@ def _collect(row: Row, out: Path) -> None:
     folder = _folder(row.name, out)
     pooled = read_json(folder / "scores.json")["systems"]["prospect"]["groups"]["pooled"]
     checked: dict[str, Any] = {}
-    if row.of is None or row.of in SHIPPED:
+    if row.of is None or (row.of in SHIPPED and not row.stream):
         logged = read_log(_training(row, out) / LOG)
         checked = [line for line in logged if "eval_loss" in line][-1]
     path = RESULTS / "study.json"
