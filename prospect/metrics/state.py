@@ -21,6 +21,7 @@ TAUS_S = (1, 2, 5, 10)
 MOMENT_S = 5
 """A prediction within 5 s counts as "at the right moment" for delays and for what it says."""
 AFTER_REFRESH_S = 60
+PROGRESS: Mapping[Status, int] = {"not_started": 0, "in_progress": 1, "completed": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def legality(state: State, transitions: Iterable[Transition]) -> list[bool]:
 
 
 def wrong_steps(prediction: Prediction) -> npt.NDArray[np.int64]:
-    """How many steps have the wrong status after each frame, (F,).
+    """How many steps are behind their true status after each frame, and how many ahead, (2, F).
 
     The state after frame j includes the transitions decided at j, on either side.
     """
@@ -96,14 +97,13 @@ def wrong_steps(prediction: Prediction) -> npt.NDArray[np.int64]:
     for events in (prediction.references, prediction.events):
         changes = list(timeline(prediction, events))
         starts = np.array([frame - prediction.start_frame for frame, _ in changes])
-        codes = np.array([[state[step] for step in order] for _, state in changes], object)
+        codes = np.array([[PROGRESS[state[step]] for step in order] for _, state in changes])
         at = np.searchsorted(starts, np.arange(num_frames), side="right") - 1
         tracks.append((at, codes))
-    (at_left, left), (at_right, right) = tracks
+    (at_true, true), (at_told, told) = tracks
     # states change rarely: compare each pair of states once, then look frames up
-    differ = (left[:, None, :] != right[None, :, :]).sum(-1)
-    wrong: npt.NDArray[np.int64] = differ[at_left, at_right]
-    return wrong
+    lead = told[None, :, :] - true[:, None, :]
+    return np.stack([(lead < 0).sum(-1), (lead > 0).sum(-1)])[:, at_true, at_told]
 
 
 def stats(prediction: Prediction) -> Stats:
@@ -166,10 +166,11 @@ def _at_the_moment(prediction: Prediction, predicted: Moves, reference: Moves) -
 def _over_time(prediction: Prediction) -> dict[str, float]:
     """Frames with the right state, at all, at ends of events, at the end, after refreshes."""
     if not prediction.state or prediction.stop_frame == prediction.start_frame:
-        names = ("frames", "frames_right", "cells", "cells_right", "ends", "ends_right")
-        more = ("finals", "finals_right", "refresh_frames", "refresh_right")
+        names = ("frames", "frames_right", "frames_behind", "frames_ahead", "cells", "cells_right")
+        more = ("ends", "ends_right", "finals", "finals_right", "refresh_frames", "refresh_right")
         return dict.fromkeys(names + more, 0)
-    wrong = wrong_steps(prediction)
+    behind, ahead = wrong_steps(prediction)
+    wrong = behind + ahead
     right = wrong == 0
     first = prediction.start_frame
     changes = {event.frame - first for event in prediction.references if event.transitions}
@@ -181,6 +182,8 @@ def _over_time(prediction: Prediction) -> dict[str, float]:
     return {
         "frames": len(right),
         "frames_right": int(right.sum()),
+        "frames_behind": int((behind > 0).sum()),
+        "frames_ahead": int((ahead > 0).sum()),
         "cells": len(right) * len(prediction.state),
         "cells_right": int(len(right) * len(prediction.state) - wrong.sum()),
         "ends": len(ends),
@@ -257,6 +260,18 @@ METRICS: dict[str, Metric] = {
     ),
     "joint_goal_accuracy": Metric(
         share("frames_right", "frames"), True, "frames at which the whole state is right"
+    ),
+    "state_behind_rate": Metric(
+        share("frames_behind", "frames"),
+        False,
+        "frames at which a step is behind its true status: told late, or never",
+        0.0,
+    ),
+    "state_ahead_rate": Metric(
+        share("frames_ahead", "frames"),
+        False,
+        "frames at which a step is ahead of its true status: told early, or another was meant",
+        0.0,
     ),
     "joint_goal_accuracy_events": Metric(
         share("ends_right", "ends"),

@@ -36,7 +36,7 @@ def status_runs(runs: Sequence[Run[State]], step_id: str) -> list[Run[Status]]:
 
 def agreement_runs(prediction: Prediction) -> list[Run[bool]]:
     """Whether the whole predicted state equals the reference, over all frames."""
-    right = (wrong_steps(prediction) == 0).tolist()
+    right = (wrong_steps(prediction).sum(0) == 0).tolist()
     return _runs(enumerate(right, prediction.start_frame), prediction.stop_frame)
 
 
@@ -47,7 +47,7 @@ def joint_goal_accuracy(prediction: Prediction) -> float | None:
     """
     if not prediction.state or prediction.start_frame >= prediction.stop_frame:
         return None
-    return float((wrong_steps(prediction) == 0).mean())
+    return float((wrong_steps(prediction).sum(0) == 0).mean())
 
 
 def choose(predictions: Sequence[Prediction], count: int) -> tuple[tuple[Prediction, ...], int]:

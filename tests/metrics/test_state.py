@@ -73,6 +73,8 @@ def test_states_over_time_by_hand() -> None:
     # right: [0, 10) and [12, 30). Wrong steps: 1 in [10, 12) and [30, 33), 2 in [33, 80), then 1
     found = scores(replace(stream(REFERENCES, EVENTS), refreshes=(20,)))
     assert found["joint_goal_accuracy"] == 28 / 100
+    assert found["state_behind_rate"] == (2 + 50) / 100  # S1 in [10, 12), S2 in [30, 80)
+    assert found["state_ahead_rate"] == 67 / 100  # S3 from 33 on
     assert found["step_status_accuracy"] == pytest.approx(1 - (2 + 3 + 2 * 47 + 20) / 300)
     assert found["joint_goal_accuracy_events"] == 1 / 3  # frames 29, 59 and 99
     assert found["final_state_accuracy"] == 0
@@ -106,7 +108,10 @@ def test_wrong_steps_against_a_fold_at_every_frame() -> None:
         ours = dict(made.state)
         for item in (t for e in kept if e.frame <= frame for t in e.transitions):
             ours[item.step_id] = "in_progress" if item.move == "start" else "completed"
-        assert got[frame] == sum(due[step] != ours[step] for step in due)
+        progress = ("not_started", "in_progress", "completed").index
+        leads = [progress(ours[step]) - progress(due[step]) for step in due]
+        behind, ahead = sum(lead < 0 for lead in leads), sum(lead > 0 for lead in leads)
+        assert got[:, frame - made.start_frame].tolist() == [behind, ahead]
 
 
 def test_start_frame_need_not_be_zero() -> None:
