@@ -30,6 +30,7 @@ METRICS = {
     "speak_decision_f1": "speak F1 @1 s",
     "speech_f1": "speech F1",
 }
+KEPT = (*METRICS, "state_behind_rate", "state_ahead_rate")
 SEED = r", seed \d+$"
 REFRESHED = {"joint_goal_accuracy_refresh": "the same, 60 s after a refresh"}
 VALIDATED = {"eval_speak_perplexity": "perplexity"}
@@ -57,7 +58,7 @@ def shown(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Of a file of scores what the tables show."""
     systems = {
         name: {
-            group: {metric: found["groups"][group].get(metric) for metric in METRICS}
+            group: {metric: found["groups"][group].get(metric) for metric in KEPT}
             for group in GROUPS
             if group in found["groups"]
         }

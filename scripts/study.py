@@ -37,6 +37,8 @@ SCORES = (
     "start_accuracy",
     "joint_goal_accuracy",
     "joint_goal_accuracy_refresh",
+    "state_behind_rate",
+    "state_ahead_rate",
     *SPOKEN,
 )
 
