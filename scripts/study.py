@@ -30,6 +30,7 @@ RESULTS = ROOT / "docs" / "results"
 PRESET = ROOT / "presets" / "study.yaml"
 TEST = "unseen"
 OPTIONS = "options.json"
+THRESHOLDS = ("update", "decline", "speak")
 SPOKEN = ("speak_decision_f1", "speech_f1")
 SCORES = (
     "update_decision_f1",
@@ -137,6 +138,7 @@ DRAWN = {
 
 ASKED = (
     Row("Ours", "ours", seeds=3),
+    Row("And trained again, at a later commit?", "ours, again"),
     Row(CENTRAL, "ours at 512 tokens", SHORT, clips="512", seeds=3),
     Row(
         CENTRAL,
@@ -215,7 +217,7 @@ ASKED = (
     Row("Does a belief help?", "belief filter", None, {"stream.belief": "{}"}, "ours"),
     Row(
         "Fixed or adaptive thresholds?",
-        "adaptive, without validation",
+        "adaptive moments",
         None,
         {
             "stream.update_rule": "{kind: rate, threshold: 0.8, per_minute: 3}",
@@ -371,15 +373,19 @@ def _collect(row: Row, out: Path) -> None:
     """Put a finished row into the committed results."""
     folder = _folder(row.name, out)
     pooled = read_json(folder / "scores.json")["systems"]["prospect"]["groups"]["pooled"]
+    training = _training(row, out)
     checked: dict[str, Any] = {}
     if row.of is None or (row.of in SHIPPED and not row.stream):
-        logged = read_log(_training(row, out) / LOG)
-        checked = [line for line in logged if "eval_loss" in line][-1]
+        checked = [line for line in read_log(training / LOG) if "eval_loss" in line][-1]
+    stored = read_json(training / "checkpoint" / "prospect.json")
     path = RESULTS / "study.json"
     results: dict[str, Any] = read_json(path) if path.exists() else {}
     results[row.name] = {
         "question": row.question,
         **read_json(folder / OPTIONS),
+        "commit": read_json(training / "about.json")["commit"][:7],
+        "steps": stored["about"]["steps"],
+        "thresholds": {name: stored["thresholds"][name] for name in THRESHOLDS},
         "seconds": read_json(folder / "seconds.json")["train"] if row.of is None else None,
         "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
         "scores": {name: pooled[name] for name in (SCORES if _tracks(row) else SPOKEN)},

@@ -34,6 +34,7 @@ TITLES: Mapping[str, str] = {
     "speak_calibration_error": "Speak decision: calibration error",
     "state_perplexity": "State text: perplexity",
     "speak_perplexity": "Speech text: perplexity",
+    "summary_perplexity": "Summaries: perplexity",
     "lr": "Learning rate",
     "rho": "Share of silent frames that count (rho)",
     "labelled_share": "Labelled share of the tokens",

@@ -15,7 +15,7 @@ Tracker = Literal["trackio", "wandb", "tensorboard"]
 EVAL_METRICS: Mapping[str, bool] = {
     "loss": False,
     **dict.fromkeys(("speak_gen", "state_gen", "speak_bin", "update_bin"), False),
-    **dict.fromkeys(("speak_perplexity", "state_perplexity"), False),
+    **dict.fromkeys(("speak_perplexity", "summary_perplexity", "state_perplexity"), False),
     "transition_exact": True,
     **{
         f"{decision}_{name}": higher

@@ -38,6 +38,7 @@ class Observed:
         labels: (F, 2).
         counts: (K,) denominators.
         exact: (turns,) whether each state turn's text and end are the most probable tokens.
+        summary_len: How many of the labelled tokens, the last ones, are its summary's.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Observed:
     labels: Tensor
     counts: Tensor
     exact: NDArray[np.bool_]
+    summary_len: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ def observe(
             header_len,
         )
         labels = tensors["labels"]
-        found.append(Observed(index, whole, labels, counts(tensors["targets"], labels), exact))
+        counted = counts(tensors["targets"], labels)
+        turns = renderer.summary_turns(dataset.clips[index].summary)
+        summary_len = sum(len(ids) for ids, kind in turns if kind == SPEAK_GEN)
+        found.append(Observed(index, whole, labels, counted, exact, summary_len))
     return found
 
 
@@ -147,8 +152,14 @@ def summarize(
     losses = objective.reduce(whole, labels, torch.stack([one.counts for one in ordered]).sum(0))
     metrics = dict(zip(Losses._fields, torch.stack(losses).tolist(), strict=True))
     metrics["loss"] = sum(metrics.values())
-    for name, kind in (("speak", SPEAK_GEN), ("state", STATE_GEN)):
-        if (chosen := whole.kinds == kind).any():
+    summed = torch.cat([_summed(one) for one in ordered])
+    texts = {
+        "speak": (whole.kinds == SPEAK_GEN) & ~summed,
+        "summary": summed,
+        "state": whole.kinds == STATE_GEN,
+    }
+    for name, chosen in texts.items():
+        if chosen.any():
             metrics[f"{name}_perplexity"] = whole.token_losses[chosen].mean().exp().item()
     exact = np.concatenate([one.exact for one in ordered])
     if len(exact):
@@ -157,6 +168,12 @@ def summarize(
     best = decisions.sweep(predictions)
     scored = _decision_scores(predictions, best.speak, best.update)
     return Validation(metrics | scored, best.speak, best.update)
+
+
+def _summed(one: Observed) -> Tensor:
+    """(T,) which labelled tokens are the summary's."""
+    num_tokens = len(one.readout.kinds)
+    return torch.arange(num_tokens) >= num_tokens - one.summary_len
 
 
 def _predictions(observed: Sequence[Observed], clips: Sequence[Clip]) -> list[Prediction]:

@@ -65,6 +65,26 @@ def test_losses_and_probabilities_are_those_of_the_model(
     assert found.keys() <= EVAL_METRICS.keys()
 
 
+def test_sentences_and_summaries_have_perplexities_of_their_own(
+    real: tuple[Objective, list[Observed]], tiny_llm: Path
+) -> None:
+    objective, plain = real
+    model = tiny_model(tiny_llm)
+    summed = [*VAL[:2], replace(VAL[2], summary="S1 is done, S2 is next.")]
+    dataset = ClipDataset(summed, model.renderer, features, None)
+    observed = observe(objective, dataset, model.renderer, range(3), CPU)
+    got = summarize(objective, observed, summed).metrics
+    expected = summarize(objective, plain, VAL).metrics
+    # what comes before is not changed by a summary at the end
+    assert got["speak_perplexity"] == pytest.approx(expected["speak_perplexity"], rel=1e-5)
+    assert "summary_perplexity" not in expected
+    whole, losses = observed[2].readout, plain[2].readout.token_losses
+    assert got["summary_perplexity"] == pytest.approx(
+        whole.token_losses[len(losses) :].mean().exp().item(), rel=1e-5
+    )
+    assert math.log(got["summary_perplexity"]) != pytest.approx(got["speak_gen"], abs=1e-3)
+
+
 def observed_clip(logits: list[float], due: list[int]) -> tuple[Observed, Clip]:
     """One clip that decides updates alone; every frame is labelled."""
     base = clip(0, len(logits))
