@@ -32,7 +32,7 @@ METRICS = {
 }
 KEPT = (*METRICS, "state_behind_rate", "state_ahead_rate")
 SEED = r", seed \d+$"
-REFRESHED = {"joint_goal_accuracy_refresh": "the same, 60 s after a refresh"}
+REFRESHED = {"joint_goal_accuracy_refresh": "joint goal acc. after a refresh"}
 VALIDATED = {"eval_speak_perplexity": "perplexity"}
 
 
