@@ -94,11 +94,8 @@ def _study(question: str) -> str:
             _mean(seeds) if several else seeds[0]
         )
     rows |= {name: _measured(found[name]) for name in names if found[name]["of"] is not None}
-    found_at = {
-        key for row in rows.values() for key, score in row.items() if score["value"] is not None
-    }
-    refreshed = REFRESHED if found_at & REFRESHED.keys() else {}
-    return _table(rows, METRICS | refreshed | VALIDATED)
+    told = not trained and all(REFRESHED.keys() <= row.keys() for row in rows.values())
+    return _table(rows, METRICS | (REFRESHED if told else {}) | VALIDATED)
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
