@@ -74,6 +74,21 @@ def state_after(state: State, events: Sequence[Event]) -> State:
     return fold(state, (move for event in events for move in event.transitions))
 
 
+def in_time(dialogue: Dialogue, track: StateTrack, fps: float, num_frames: int) -> Dialogue:
+    """The dialogue without last turns that come before the end but find no frame left.
+
+    An event takes a frame, so at a low rate an answer half a second after its question falls on
+    the next one, which a video that ends there doesn't have. Turns later than the video stay.
+    """
+    start = clock.first_frame(dialogue.start_s, fps)
+    turns = dialogue.turns
+    while turns and clock.deciding_frame(turns[-1].time_s, fps, start) < num_frames:
+        if clock.place(turns, track.transitions, fps, start)[-1].frame < num_frames:
+            break
+        turns = turns[:-1]
+    return replace(dialogue, turns=turns)
+
+
 def whole_clip(dialogue: Dialogue, track: StateTrack, fps: float, num_frames: int) -> Clip:
     """The dialogue as one clip over the whole video, whatever its length.
 

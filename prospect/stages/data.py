@@ -287,7 +287,7 @@ def _cut(
 ) -> tuple[list[Clip], Counter[str]]:
     """The clips of one dialogue or narration, and what was dropped."""
     from prospect.frames.decode import frame_total
-    from prospect.samples.clips import whole_clip
+    from prospect.samples.clips import in_time, whole_clip
     from prospect.samples.variants import VARIANTS, narrated, narration
 
     name, source = item
@@ -298,14 +298,18 @@ def _cut(
         return [], Counter({"without their video": 1})
     else:
         num_frames = frame_total(data / about.video_file, fps)
-    beyond = 0
     if isinstance(source, Annotation):
         stream, beyond = narrated(source, fps, num_frames)
         made = narration(stream, load_renderer(model), model.context_len, seed)
     else:
-        stream = whole_clip(*source, fps, num_frames)
+        spoken, track = source
+        kept = in_time(spoken, track, fps, num_frames)
+        beyond = len(spoken.turns) - len(kept.turns)
+        stream = whole_clip(kept, track, fps, num_frames)
         made = VARIANTS[name](stream, load_renderer(model), model.context_len, seed)
-    dropped = Counter({"narrations beyond the end of their video": beyond} if beyond else {})
+    dropped = Counter(
+        {"turns or narrations beyond the end of their video": beyond} if beyond else {}
+    )
     return ([], dropped + Counter([made])) if isinstance(made, str) else (made, dropped)
 
 

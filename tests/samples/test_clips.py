@@ -11,6 +11,7 @@ from prospect.samples.clips import (
     RECENT_UTTERANCES,
     by_dialogue,
     cut,
+    in_time,
     join,
     recent_turns,
     state_after,
@@ -85,6 +86,19 @@ def test_a_whole_clip_needs_its_own_track_and_all_its_frames() -> None:
     assert whole_clip(DIALOGUE, TRACK, 2, 14).stop_frame == 14
     with pytest.raises(DataError, match=r"v/human-0: event at frame 13, .* 13 frames at 2 fps"):
         whole_clip(DIALOGUE, TRACK, 2, 13)
+
+
+def test_an_answer_that_finds_no_frame_before_the_end_is_left_out() -> None:
+    last = (Turn("user", 19.0, "Done?"), Turn("assistant", 19.5, "Done."))
+    crowded = replace(DIALOGUE, turns=(*DIALOGUE.turns, *last))
+    assert in_time(crowded, TRACK, 2, 40) == crowded
+    # at 1 frame a second both decide on frame 18, and the answer moves to 19
+    assert in_time(crowded, TRACK, 1, 20) == crowded
+    assert in_time(crowded, TRACK, 1, 19).turns == crowded.turns[:-1]
+    # what the video doesn't reach is no matter of crowding
+    assert in_time(crowded, TRACK, 1, 17) == crowded
+    with pytest.raises(DataError, match=r"event at frame 19, .* 17 frames"):
+        whole_clip(crowded, TRACK, 1, 17)
 
 
 def test_a_stream_that_fits_is_one_clip(renderer: Renderer) -> None:
