@@ -78,12 +78,14 @@ def in_time(dialogue: Dialogue, track: StateTrack, fps: float, num_frames: int) 
     """The dialogue without last turns that come before the end but find no frame left.
 
     An event takes a frame, so at a low rate an answer half a second after its question falls on
-    the next one, which a video that ends there doesn't have. Turns later than the video stay.
+    the next one, which a video that ends there doesn't have. Turns later than the video stay, and
+    so do those before a transition that finds none: that is an error.
     """
     start = clock.first_frame(dialogue.start_s, fps)
     turns = dialogue.turns
     while turns and clock.deciding_frame(turns[-1].time_s, fps, start) < num_frames:
-        if clock.place(turns, track.transitions, fps, start)[-1].frame < num_frames:
+        last = clock.place(turns, track.transitions, fps, start)[-1]
+        if last.frame < num_frames or last.transitions:
             break
         turns = turns[:-1]
     return replace(dialogue, turns=turns)

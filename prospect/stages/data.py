@@ -299,17 +299,17 @@ def _cut(
     else:
         num_frames = frame_total(data / about.video_file, fps)
     if isinstance(source, Annotation):
+        lost = "narrations beyond the end of their video"
         stream, beyond = narrated(source, fps, num_frames)
         made = narration(stream, load_renderer(model), model.context_len, seed)
     else:
+        lost = "turns that find no frame before the end of their video"
         spoken, track = source
         kept = in_time(spoken, track, fps, num_frames)
         beyond = len(spoken.turns) - len(kept.turns)
         stream = whole_clip(kept, track, fps, num_frames)
         made = VARIANTS[name](stream, load_renderer(model), model.context_len, seed)
-    dropped = Counter(
-        {"turns or narrations beyond the end of their video": beyond} if beyond else {}
-    )
+    dropped = Counter({lost: beyond} if beyond else {})
     return ([], dropped + Counter([made])) if isinstance(made, str) else (made, dropped)
 
 

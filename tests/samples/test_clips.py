@@ -95,6 +95,10 @@ def test_an_answer_that_finds_no_frame_before_the_end_is_left_out() -> None:
     # at 1 frame a second both decide on frame 18, and the answer moves to 19
     assert in_time(crowded, TRACK, 1, 20) == crowded
     assert in_time(crowded, TRACK, 1, 19).turns == crowded.turns[:-1]
+    late = replace(TRACK, transitions=(TimedTransition(19.6, Transition("S1", "start")),))
+    assert in_time(crowded, late, 1, 20) == crowded
+    with pytest.raises(DataError, match=r"event at frame 20, .* 20 frames"):
+        whole_clip(crowded, late, 1, 20)
     # what the video doesn't reach is no matter of crowding
     assert in_time(crowded, TRACK, 1, 17) == crowded
     with pytest.raises(DataError, match=r"event at frame 19, .* 17 frames"):
