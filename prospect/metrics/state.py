@@ -22,6 +22,7 @@ MOMENT_S = 5
 """A prediction within 5 s counts as "at the right moment" for delays and for what it says."""
 AFTER_REFRESH_S = 60
 PROGRESS: Mapping[Status, int] = {"not_started": 0, "in_progress": 1, "completed": 2}
+"""A step is behind, or ahead, by these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Observed:
     labels: Tensor
     counts: Tensor
     exact: NDArray[np.bool_]
-    summary_len: int = 0
+    summary_len: int
 
 
 @dataclass(frozen=True, slots=True)

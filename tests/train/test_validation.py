@@ -100,7 +100,7 @@ def observed_clip(logits: list[float], due: list[int]) -> tuple[Observed, Clip]:
     nothing = torch.zeros(0)
     readout = Readout(nothing, nothing, nothing, decisions, losses * (labels != UNLABELLED))
     counted = counts(torch.zeros(1, 2, dtype=torch.int8), labels)
-    return Observed(0, readout, labels, counted, np.array([True, False])), stream
+    return Observed(0, readout, labels, counted, np.array([True, False]), 0), stream
 
 
 def measured(
