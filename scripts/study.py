@@ -90,6 +90,14 @@ CENTRAL = "Ours or ProAssist's way?"
 POLICIES = "Which context policy?"
 SHIPPED_POLICIES = "And which with all 30 layers?"
 SHORT_STREAM = {"stream.context_len": "512"}
+AT_512 = {
+    "restate at 512 tokens": {},
+    "summarize at 512 tokens": SUMMARIZED,
+    "drop_all at 512 tokens": {"stream.policy": "drop_all"},
+    "drop_middle at 512 tokens, re-rotated": DROP_MIDDLE,
+    "drop_middle at 512 tokens, kept": DROP_MIDDLE | {"stream.positions": "kept"},
+}
+DECLINED = "What may be declined?"
 RHO = "How many silent frames?"
 VECTORS = "How many vectors a frame?"
 FPS = "How many frames a second?"
@@ -173,34 +181,9 @@ ASKED = (
         "ours at 512 tokens",
         "512",
     ),
-    Row(SHIPPED_POLICIES, "restate at 512 tokens, 30 layers", None, SHORT_STREAM, "demo"),
-    Row(
-        SHIPPED_POLICIES,
-        "summarize at 512 tokens, 30 layers",
-        None,
-        SHORT_STREAM | SUMMARIZED,
-        "demo",
-    ),
-    Row(
-        SHIPPED_POLICIES,
-        "drop_all at 512 tokens, 30 layers",
-        None,
-        SHORT_STREAM | {"stream.policy": "drop_all"},
-        "demo",
-    ),
-    Row(
-        SHIPPED_POLICIES,
-        "drop_middle at 512 tokens, re-rotated, 30 layers",
-        None,
-        SHORT_STREAM | DROP_MIDDLE,
-        "demo",
-    ),
-    Row(
-        SHIPPED_POLICIES,
-        "drop_middle at 512 tokens, kept, 30 layers",
-        None,
-        SHORT_STREAM | DROP_MIDDLE | {"stream.positions": "kept"},
-        "demo",
+    *(
+        Row(SHIPPED_POLICIES, f"{name}, 30 layers", None, SHORT_STREAM | policy, "demo")
+        for name, policy in AT_512.items()
     ),
     Row("What does knowing state and steps help speech?", "no state", TALK, clips="talk, no state"),
     Row(
@@ -214,6 +197,10 @@ ASKED = (
     Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
     Row("Is the alignment needed?", "60 steps of alignment", {"training.align.steps": "60"}),
     Row("Does it learn from slips?", "without slips", {"training.slips": "0"}),
+    *(
+        Row(DECLINED, f"declines above {prob}", None, {"stream.decline_prob": prob}, "ours, again")
+        for prob in ("1", ".9", ".5", ".2")
+    ),
     Row("Does a belief help?", "belief filter", None, {"stream.belief": "{}"}, "ours"),
     Row(
         "Fixed or adaptive thresholds?",
