@@ -7,7 +7,8 @@ marker and the next ``<!-- end -->`` is written anew. ``take`` first keeps of sc
     python scripts/results.py take runs/x/scores.json demo   # -> docs/results/demo.json
 
 Markers: ``<!-- scores demo task:seen -->``, ``<!-- scores demo pooled prospect periodic -->`` (of
-these systems alone), ``<!-- study QUESTION -->``.
+these systems alone), ``<!-- given demo -->`` (told the moments, fed the references; of
+``demo-seen.json`` and ``demo-unseen.json``), ``<!-- study QUESTION -->``.
 """
 
 import re
@@ -30,7 +31,21 @@ METRICS = {
     "speak_decision_f1": "speak F1 @1 s",
     "speech_f1": "speech F1",
 }
-KEPT = (*METRICS, "state_behind_rate", "state_ahead_rate")
+TOLD = "prospect [reference_dialogue]"
+FED = "prospect [reference_state]"
+GIVEN = {
+    "start-only, every start": (TOLD, "start_accuracy_told"),
+    "right step and move": (TOLD, "text_accuracy"),
+    "perplexity of reference texts": (TOLD, "lm_perplexity"),
+    "joint goal accuracy, self-fed": ("prospect", "joint_goal_accuracy"),
+    "joint goal accuracy, reference-fed": (FED, "joint_goal_accuracy"),
+}
+"""Row -> system and score."""
+KEPT = (
+    *METRICS,
+    *("state_behind_rate", "state_ahead_rate"),
+    *(metric for _, metric in GIVEN.values() if metric not in METRICS),
+)
 SEED = r", seed \d+$"
 REFRESHED = {"joint_goal_accuracy_refresh": "joint goal acc. after a refresh"}
 VALIDATED = {"eval_speak_perplexity": "perplexity"}
@@ -44,7 +59,7 @@ def main() -> None:
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         found = re.sub(
-            r"(<!-- (scores|study) (.*?) -->\n).*?(<!-- end -->)",
+            r"(<!-- (scores|given|study) (.*?) -->\n).*?(<!-- end -->)",
             lambda match: f"{match[1]}{TABLES[match[2]](match[3])}\n{match[4]}",
             text,
             flags=re.DOTALL,
@@ -64,7 +79,12 @@ def shown(scores: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, found in scores["systems"].items()
     }
-    return {"about": scores["about"], "systems": systems}
+    differences = {
+        pair: {metric: found[metric] for metric in KEPT}
+        for pair, found in scores["differences"].items()
+        if FED in pair
+    }
+    return {"about": scores["about"], "systems": systems, "differences": differences}
 
 
 def _scores(asked: str) -> str:
@@ -73,6 +93,22 @@ def _scores(asked: str) -> str:
     found = read_json(RESULTS / f"{name}.json")["systems"]
     rows = {one: found[one][group] for one in systems or found}
     return _table({one.replace("_", " "): row for one, row in rows.items()}, METRICS)
+
+
+def _given(name: str) -> str:
+    """A column a split; below them the drift that mistakes cause: reference-fed less self-fed."""
+    columns = {}
+    for split in ("seen", "unseen"):
+        found = read_json(RESULTS / f"{name}-{split}.json")
+        column = {
+            row: found["systems"][system]["pooled"][metric]
+            for row, (system, metric) in GIVEN.items()
+        }
+        less = found["differences"][f"prospect - {FED}"]["joint_goal_accuracy"]
+        drift = {"value": -less["value"], "low": -less["high"], "high": -less["low"]}
+        columns[split] = column | {"drift: the latter less the former": drift}
+    rows = {row: {split: columns[split][row] for split in columns} for row in columns["seen"]}
+    return _table(rows, {split: split for split in columns})
 
 
 def _study(question: str) -> str:
@@ -94,8 +130,10 @@ def _study(question: str) -> str:
             _mean(seeds) if several else seeds[0]
         )
     rows |= {name: _measured(found[name]) for name in names if found[name]["of"] is not None}
-    told = not trained and all(REFRESHED.keys() <= row.keys() for row in rows.values())
-    return _table(rows, METRICS | (REFRESHED if told else {}) | VALIDATED)
+    refreshed = not trained and all(
+        _cell(row.get(key)) for row in rows.values() for key in REFRESHED
+    )
+    return _table(rows, METRICS | (REFRESHED if refreshed else {}) | VALIDATED)
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,7 +151,7 @@ def _mean(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-TABLES = {"scores": _scores, "study": _study}
+TABLES = {"scores": _scores, "given": _given, "study": _study}
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> str:
@@ -141,7 +179,7 @@ def _cell(score: Mapping[str, Any] | None) -> str:
 
 
 def _number(value: float) -> str:
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}")
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}".replace("-0.00", "0.00"))
 
 
 if __name__ == "__main__":
