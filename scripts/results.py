@@ -37,15 +37,13 @@ GIVEN = {
     "start-only, every start": (TOLD, "start_accuracy_told"),
     "right step and move": (TOLD, "text_accuracy"),
     "perplexity of reference texts": (TOLD, "lm_perplexity"),
+    "joint goal accuracy, told": (TOLD, "joint_goal_accuracy"),
     "joint goal accuracy, self-fed": ("prospect", "joint_goal_accuracy"),
     "joint goal accuracy, reference-fed": (FED, "joint_goal_accuracy"),
 }
 """Row -> system and score."""
-KEPT = (
-    *METRICS,
-    *("state_behind_rate", "state_ahead_rate"),
-    *(metric for _, metric in GIVEN.values() if metric not in METRICS),
-)
+DRIFT = f"prospect - {FED}"
+KEPT = (*METRICS, "state_behind_rate", "state_ahead_rate")
 SEED = r", seed \d+$"
 REFRESHED = {"joint_goal_accuracy_refresh": "joint goal acc. after a refresh"}
 VALIDATED = {"eval_speak_perplexity": "perplexity"}
@@ -53,16 +51,19 @@ VALIDATED = {"eval_speak_perplexity": "perplexity"}
 
 def main() -> None:
     """Take scores if asked to, then write all tables."""
-    if sys.argv[1:2] == ["take"]:
-        scores, name = sys.argv[2:]
-        write_json(RESULTS / f"{name}.json", shown(read_json(Path(scores))))
+    match sys.argv[1:]:
+        case []:
+            pass
+        case ["take", scores, name]:
+            write_json(RESULTS / f"{name}.json", shown(read_json(Path(scores))))
+        case _:
+            raise SystemExit("usage: results.py [take SCORES NAME]")
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         found = re.sub(
-            r"(<!-- (scores|given|study) (.*?) -->\n).*?(<!-- end -->)",
+            r"(<!-- (scores|given|study) (.*?) -->\n)[^<]*(<!-- end -->)",
             lambda match: f"{match[1]}{TABLES[match[2]](match[3])}\n{match[4]}",
             text,
-            flags=re.DOTALL,
         )
         if found != text:
             write_text(path, found)
@@ -73,18 +74,27 @@ def shown(scores: Mapping[str, Any]) -> dict[str, Any]:
     """Of a file of scores what the tables show."""
     systems = {
         name: {
-            group: {metric: found["groups"][group].get(metric) for metric in KEPT}
+            group: _kept(name, found["groups"][group])
             for group in GROUPS
             if group in found["groups"]
         }
         for name, found in scores["systems"].items()
     }
     differences = {
-        pair: {metric: found[metric] for metric in KEPT}
+        pair: {metric: found[metric] for metric in METRICS}
         for pair, found in scores["differences"].items()
-        if FED in pair
+        if pair == DRIFT
     }
     return {"about": scores["about"], "systems": systems, "differences": differences}
+
+
+def _kept(system: str, group: Mapping[str, Any]) -> dict[str, Any]:
+    given = [metric for of, metric in GIVEN.values() if of == system]
+    return {
+        metric: group[metric]
+        for metric in dict.fromkeys((*KEPT, *given))
+        if group[metric]["value"] is not None
+    }
 
 
 def _scores(asked: str) -> str:
@@ -104,7 +114,7 @@ def _given(name: str) -> str:
             row: found["systems"][system]["pooled"][metric]
             for row, (system, metric) in GIVEN.items()
         }
-        less = found["differences"][f"prospect - {FED}"]["joint_goal_accuracy"]
+        less = found["differences"][DRIFT]["joint_goal_accuracy"]
         drift = {"value": -less["value"], "low": -less["high"], "high": -less["low"]}
         columns[split] = column | {"drift: the latter less the former": drift}
     rows = {row: {split: columns[split][row] for split in columns} for row in columns["seen"]}
@@ -112,28 +122,28 @@ def _given(name: str) -> str:
 
 
 def _study(question: str) -> str:
-    """A row for each answer, and before them the model that they stream, or the study's first.
+    """A row for each answer, and before them the models that they stream, or the study's first.
 
     Of several seeds it is the mean, with the lowest and the highest in round brackets.
     """
     found = read_json(RESULTS / "study.json")
     names = [name for name, row in found.items() if row["question"] == question]
-    streamed = {found[name]["of"] for name in names} - {None}
-    rows = {name: _measured(found[name]) for name in sorted(streamed & found.keys())}
+    if not names:
+        raise SystemExit(f"{question!r}: no row of study.json answers it; mend the marker")
+    models = {row["of"] or name: name for name, row in found.items() if row["validation"]}
+    streamed = {models[found[name]["of"]] for name in names if found[name]["of"]} - {*names}
+    rows = {name: _measured(found[name]) for name in sorted(streamed)}
     trained = [name for name in names if found[name]["of"] is None]
     if trained:
         trained.insert(0, next(iter(found)))
     for name in dict.fromkeys(re.sub(SEED, "", name) for name in trained):
         seeds = [_measured(row) for other, row in found.items() if re.sub(SEED, "", other) == name]
-        several = len(seeds) > 1
-        rows[f"{name} ({len(seeds)} seeds)" if several else name] = (
-            _mean(seeds) if several else seeds[0]
-        )
+        if len(seeds) > 1:
+            rows[f"{name} ({len(seeds)} seeds)"] = _mean(seeds)
+        else:
+            rows[name] = seeds[0]
     rows |= {name: _measured(found[name]) for name in names if found[name]["of"] is not None}
-    refreshed = not trained and all(
-        _cell(row.get(key)) for row in rows.values() for key in REFRESHED
-    )
-    return _table(rows, METRICS | (REFRESHED if refreshed else {}) | VALIDATED)
+    return _table(rows, METRICS | ({} if trained else REFRESHED) | VALIDATED)
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,10 +165,13 @@ TABLES = {"scores": _scores, "given": _given, "study": _study}
 
 
 def _table(rows: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> str:
+    """Rows and columns; a column without any score is left out."""
+    cells = {name: {key: _cell(row.get(key)) for key in metrics} for name, row in rows.items()}
+    keys = [key for key in metrics if any(row[key] for row in cells.values())]
     lines = [
-        _line(["", *metrics.values()]),
-        "|---" * (1 + len(metrics)) + "|",
-        *(_line([name, *(_cell(row.get(key)) for key in metrics)]) for name, row in rows.items()),
+        _line(["", *(metrics[key] for key in keys)]),
+        "|---" * (1 + len(keys)) + "|",
+        *(_line([name, *(row[key] for key in keys)]) for name, row in cells.items()),
     ]
     return "\n".join(lines)
 
@@ -179,7 +192,8 @@ def _cell(score: Mapping[str, Any] | None) -> str:
 
 
 def _number(value: float) -> str:
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}".replace("-0.00", "0.00"))
+    rounded = f"{value:.2f}".replace("-0.00", "0.00")  # what rounds to nothing has no sign
+    return re.sub(r"^(-?)0\.", r"\1.", rounded)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The study: what each choice is worth, on toy videos, one line of options a row.
 
-Every row is trained on the same videos for the same number of steps and then streams videos of
-unseen tasks, self-fed; rows of other frames (`DRAWN`) on as many tokens. What is finished is kept,
-so a stopped study goes on where it was; each finished row goes into ``docs/results/study.json``,
-from which ``scripts/results.py`` writes tables.
+A row trains a model, for one pass over the same videos unless its name says otherwise (with other
+frames, `DRAWN`, over as many tokens), or takes another row's; it then streams the same videos of
+unseen tasks, self-fed. What is finished is kept, so a stopped study goes on where it was; each
+finished row goes into ``docs/results/study.json``, from which ``scripts/results.py`` writes tables.
 
     prospect run --config presets/study.yaml   # draws the videos
     python scripts/study.py --data runs/study/data --out runs/study
@@ -19,17 +19,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from prospect.files import file_hash, read_json, text_hash, write_json
+from prospect.files import file_hash, read_json, read_records, text_hash, write_json
 from prospect.shipped import SHIPPED, training_folder
 from prospect.train.log import LOG, read_log
+from prospect.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 PRESET = ROOT / "presets" / "study.yaml"
 TEST = "unseen"
 OPTIONS = "options.json"
+SECONDS = "seconds.json"
+"""Of a training that was not stopped between."""
 THRESHOLDS = ("update", "decline", "speak")
 SPOKEN = ("speak_decision_f1", "speech_f1")
 SCORES = (
@@ -81,7 +85,7 @@ PROASSIST = {  # its summaries don't fit 512
     "training.negative_rate": "0.1",
 }
 FREE = {"model.write": "generate", "training.slips": "0"}
-TALK = {**FREE, **NO_ALIGN}  # it tells no states
+UNALIGNED = {**FREE, **NO_ALIGN}
 RISING = "{kind: linear, start: 0.1, stop: 1.0, over: 300, unit: steps}"
 DEEP = {"model.num_layers": "30", "training.optim.lr": "8e-4"}
 SUMMARIZED = {"stream.policy": "summarize", "stream.max_summary_tokens": "64"}
@@ -185,16 +189,21 @@ ASKED = (
         Row(SHIPPED_POLICIES, f"{name}, 30 layers", None, SHORT_STREAM | policy, "demo")
         for name, policy in AT_512.items()
     ),
-    Row("What does knowing state and steps help speech?", "no state", TALK, clips="talk, no state"),
+    Row(
+        "What does knowing state and steps help speech?",
+        "no state",
+        UNALIGNED,
+        clips="talk, no state",
+    ),
     Row(
         "What does knowing state and steps help speech?",
         "neither state nor steps",
-        TALK,
+        UNALIGNED,
         clips="talk, no knowledge",
     ),
     Row("How is a transition written?", "point", {"model.write": "point"}),
     Row("How is a transition written?", "generate", FREE),
-    Row("Is the alignment needed?", "generate, no alignment", {**FREE, **NO_ALIGN}),
+    Row("Is the alignment needed?", "generate, no alignment", UNALIGNED),
     Row("Is the alignment needed?", "60 steps of alignment", {"training.align.steps": "60"}),
     Row("Does it learn from slips?", "without slips", {"training.slips": "0"}),
     *(
@@ -253,6 +262,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of rows")
     parser.add_argument("--collect", action="store_true", help="take what is finished, run nothing")
     given = parser.parse_args()
+    unknown = set(given.only or ()) - {row.name for row in ROWS}
+    if unknown:
+        raise SystemExit(f"--only: no rows {sorted(unknown)}; names stand in {Path(__file__).name}")
     for row in ROWS:
         if given.only and row.name not in given.only:
             continue
@@ -296,7 +308,10 @@ def _run(row: Row, data: Path, out: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     data = _data(row.clips, data, out)
     asked = {
-        **{"train": _trained(row), "stream": _streamed(row), "of": row.of, "clips": row.clips},
+        "train": _trained(row),
+        "stream": _streamed(row),
+        "of": row.of,
+        "clips": row.clips,
         "videos": _videos(data),
     }
     if (folder / OPTIONS).exists() and read_json(folder / OPTIONS) != asked:
@@ -305,11 +320,16 @@ def _run(row: Row, data: Path, out: Path) -> None:
     if (folder / "scores.json").exists():
         return
     checkpoint = _training(row, out) / "checkpoint"
+    if row.of is not None and not checkpoint.exists():
+        raise SystemExit(
+            f"{row.name} streams {row.of}: no {checkpoint}; run --only '{row.of}' first"
+        )
     if row.of is None and not checkpoint.exists():
-        began_s = time.time()
+        whole, began_s = not checkpoint.parent.exists(), time.time()
         made_of = {"data": data / "train", "val": data / "val", "out": checkpoint.parent}
         _prospect("train", *_flags(made_of), *_flags(_trained(row)))
-        write_json(folder / "seconds.json", {"train": time.time() - began_s})
+        if whole:
+            write_json(folder / SECONDS, {"train": time.time() - began_s})
     if row.of is None and _tracks(row):
         chosen = checkpoint.parent / "thresholds" / "val.jsonl"  # written last
         if not chosen.exists():
@@ -357,9 +377,10 @@ def _prospect(*command: str) -> None:
 
 
 def _collect(row: Row, out: Path) -> None:
-    """Put a finished row into the committed results."""
+    """Put a finished row into the committed results; refreshes are the mean of its videos."""
     folder = _folder(row.name, out)
     pooled = read_json(folder / "scores.json")["systems"]["prospect"]["groups"]["pooled"]
+    streamed = read_records(folder / f"{TEST}.jsonl", Prediction)
     training = _training(row, out)
     checked: dict[str, Any] = {}
     if row.of is None or (row.of in SHIPPED and not row.stream):
@@ -373,7 +394,8 @@ def _collect(row: Row, out: Path) -> None:
         "commit": read_json(training / "about.json")["commit"][:7],
         "steps": stored["about"]["steps"],
         "thresholds": {name: stored["thresholds"][name] for name in THRESHOLDS},
-        "seconds": read_json(folder / "seconds.json")["train"] if row.of is None else None,
+        "seconds": read_json(folder / SECONDS)["train"] if (folder / SECONDS).exists() else None,
+        "refreshes": fmean(len(one.refreshes) for one in streamed),
         "validation": {key: value for key, value in checked.items() if key.startswith("eval_")},
         "scores": {name: pooled[name] for name in (SCORES if _tracks(row) else SPOKEN)},
     }
