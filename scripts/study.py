@@ -101,6 +101,7 @@ AT_512 = {
     "drop_middle at 512 tokens, re-rotated": DROP_MIDDLE,
     "drop_middle at 512 tokens, kept": DROP_MIDDLE | {"stream.positions": "kept"},
 }
+KNOWN = "What does knowing state and steps help speech?"
 DECLINED = "What may be declined?"
 RHO = "How many silent frames?"
 VECTORS = "How many vectors a frame?"
@@ -189,18 +190,8 @@ ASKED = (
         Row(SHIPPED_POLICIES, f"{name}, 30 layers", None, SHORT_STREAM | policy, "demo")
         for name, policy in AT_512.items()
     ),
-    Row(
-        "What does knowing state and steps help speech?",
-        "no state",
-        UNALIGNED,
-        clips="talk, no state",
-    ),
-    Row(
-        "What does knowing state and steps help speech?",
-        "neither state nor steps",
-        UNALIGNED,
-        clips="talk, no knowledge",
-    ),
+    Row(KNOWN, "no state", UNALIGNED, clips="talk, no state"),
+    Row(KNOWN, "neither state nor steps", UNALIGNED, clips="talk, no knowledge"),
     Row("How is a transition written?", "point", {"model.write": "point"}),
     Row("How is a transition written?", "generate", FREE),
     Row("Is the alignment needed?", "generate, no alignment", UNALIGNED),
